@@ -1,0 +1,305 @@
+package relay
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transaction"
+	"github.com/sipward/sipward/examples/proxy/transport"
+)
+
+// Target is where one branch goes.
+type Target struct {
+	// Flow is the way there, if it is known: that of a registered phone.
+	// Otherwise Remote is dialed, from Local if that is valid.
+	Flow          transport.Flow
+	Network       string // "udp", "tcp"; only with Remote
+	Local, Remote netip.AddrPort
+
+	RequestURI string // becomes the Request-URI; "" keeps it
+	Route      string // value of a Route to put on top, such as a Path; "" for none
+	Edit       Edit   // further changes of the request; may be nil
+	Context    any    // the policy's own
+}
+
+// Edit changes a request on its way out on f. It must not keep p.
+type Edit func(f transport.Flow, p *sipmsg.Patch)
+
+// Plan says how a request is forwarded.
+type Plan struct {
+	// Targets are tried group by group, those of a group at once. What ends a
+	// group so that the next is tried is any failure (RFC 3261 section 16.6),
+	// or with Failover only what shows that a target is not alive: no answer
+	// at all, a transport error, 503. The relay keeps the slices.
+	Targets  [][]Target
+	Failover bool
+	// RecordRoute keeps the dialog on the proxy. RouteParams are added to the
+	// URI, each with its semicolon.
+	RecordRoute bool
+	RouteParams string
+	// Answer is called with each response before it is passed on, and may
+	// patch it, but not keep the patch. If it returns a status other than 0, that is answered instead
+	// of a final response; of a provisional one it means nothing. Each 2xx to
+	// an INVITE comes, late and repeated ones as well. May be nil.
+	Answer func(t *Target, m *sipmsg.Message, p *sipmsg.Patch) (status int, reason string)
+	// Ended is called once, when the request has its final response or will
+	// never have one. May be nil.
+	Ended func(Result)
+}
+
+// Result is what became of a request.
+type Result struct {
+	Status   int     // as answered; 0 if it was not
+	Target   *Target // whose answer it is; nil for our own
+	Attempts int     // branches started
+}
+
+// Context is a request on its way through the proxy: the response context of
+// RFC 3261 section 16.2. Its methods may be called in any goroutine, its fields
+// read in [Policy.Route] only.
+type Context struct {
+	// Message is the request as received. It is nil, and RequestURI, Route and
+	// Edit of the targets are gone, some time after the request has its final
+	// response: what a [Plan] calls must not need them.
+	Message *sipmsg.Message
+	Flow    transport.Flow // where the answers go
+
+	// What section 16.4 leaves of the request, once our own Routes are off.
+	RequestURI string   // repaired if a strict router was before us
+	OwnRoutes  []string // URIs of the Routes that were ours
+	NextRoute  string   // the first Route that is not ours; "" if none
+
+	Retried bool // the policy is asked for the second time, by Retry
+
+	relay  *Relay
+	server *transaction.Server // nil for an ACK
+	invite bool                // the INVITE rules apply
+	routes []string            // Routes that are not ours
+
+	mu    sync.Mutex
+	busy  bool     // somebody handles events
+	queue []event  // what has come meanwhile
+	space [1]event // for queue
+	tag   string
+
+	// The rest belongs to whoever handles events.
+	plan     Plan
+	started  bool     // there is a plan
+	told     bool     // a 100 was sent
+	canceled []string // Reasons of the CANCEL; not nil once canceled
+	final    bool     // a final response was sent, or none will be
+	status   int      // of the final response
+	group    int      // of plan.Targets, the next one
+	branches []*branch
+	live     int // branches without a final response
+	attempts int
+	best     *branch
+	dialog   uint64 // key in relay.dialogs, of an INVITE
+}
+
+// branch is one target of a context.
+type branch struct {
+	ctx      *Context
+	target   *Target
+	client   *transaction.Client
+	due      time.Time // when the timer of client is to fire
+	answered bool      // there was any response
+	ended    bool      // no response will come that matters
+	gaveUp   bool      // it did not answer in time; a late answer still counts
+	msg      *sipmsg.Message
+	status   int  // final status; with msg nil one of our own
+	accepted bool // with a 2xx
+	hungUp   bool // see hangUp
+}
+
+type event struct {
+	kind   kind
+	branch *branch
+	msg    *sipmsg.Message
+	err    error
+	plan   *Plan
+	own    *ownAnswer
+}
+
+// ownAnswer is a final response of ours.
+type ownAnswer struct {
+	status int
+	reason string
+	extra  []string
+}
+
+type kind uint8
+
+const (
+	arrived kind = iota
+	retried
+	forward
+	reply
+	refuse
+	drop
+	response
+	failed
+	timer
+	canceled
+)
+
+// post handles e now, or after what is being handled.
+func (c *Context) post(e event) {
+	c.mu.Lock()
+	if c.busy {
+		if c.queue == nil {
+			c.queue = c.space[:0]
+		}
+		c.queue = append(c.queue, e)
+		c.mu.Unlock()
+		return
+	}
+	c.busy = true
+	c.mu.Unlock()
+	for more := true; more; e, more = c.take() {
+		c.handle(&e)
+	}
+}
+
+// take returns the next event; without one, nobody handles events any more.
+func (c *Context) take() (event, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		c.busy, c.queue = false, nil
+		return event{}, false
+	}
+	e := c.queue[0]
+	n := copy(c.queue, c.queue[1:])
+	c.queue[n] = event{} // it may hold a message
+	c.queue = c.queue[:n]
+	return e, true
+}
+
+// waiting reports whether more has come.
+func (c *Context) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) > 0
+}
+
+func (c *Context) handle(e *event) {
+	defer c.guard()
+	switch e.kind {
+	case arrived:
+		c.arrive()
+	case retried:
+		c.retry()
+	case forward:
+		c.start(e.plan)
+	case reply:
+		c.answer(e.own)
+	case refuse:
+		c.refuse(e.own)
+	case drop:
+		c.drop()
+	case response:
+		c.response(e.branch, e.msg)
+	case failed:
+		c.failed(e.branch, e.err)
+	case timer:
+		c.timer(e.branch)
+	case canceled:
+		c.cancel(e.msg)
+	}
+}
+
+// guard turns a panic of the policy, or of ours, into a 500, so that it costs
+// this request only (R33).
+func (c *Context) guard() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c.relay.panicked(c.Message, p)
+	defer func() { // Ended may do it again
+		if p := recover(); p != nil {
+			c.relay.panicked(nil, p)
+		}
+	}()
+	if c.server != nil && !c.final {
+		c.answer(&ownAnswer{status: 500, reason: "Server Internal Error"})
+	}
+}
+
+// arrive checks the request and hands it to the policy.
+func (c *Context) arrive() {
+	if !c.check() {
+		return
+	}
+	c.relay.cfg.Policy.Route(c)
+	if !c.waiting() { // the policy takes its time
+		c.trying()
+	}
+}
+
+// trying tells the sender of an INVITE that we have it (R28). It is not for
+// what is refused at once: that is done without state, and an INVITE that has a
+// 100 is not repeated (RFC 3261 section 8.2.7).
+func (c *Context) trying() {
+	if c.invite && !c.told && !c.final {
+		c.told = true
+		c.server.Respond(100, c.Message.Respond(100, "Trying", ""))
+	}
+}
+
+// retry asks the policy again.
+func (c *Context) retry() {
+	if c.final || c.started {
+		return
+	}
+	c.Retried = true
+	c.relay.cfg.Policy.Route(c)
+}
+
+// Retry asks the policy again, for a request that it held back. It does
+// nothing if the request has been canceled meanwhile.
+func (c *Context) Retry() { c.post(event{kind: retried}) }
+
+// Forward sends the request on as p says. An ACK goes to the first target only,
+// and nothing of p is called but the target's Edit.
+func (c *Context) Forward(p Plan) { c.post(event{kind: forward, plan: &p}) }
+
+// Reply answers the request. An ACK is not answered. Extra are complete header
+// fields without line ends.
+func (c *Context) Reply(status int, reason string, extra ...string) {
+	c.post(event{kind: reply, own: &ownAnswer{status, reason, extra}})
+}
+
+// Refuse answers the request like Reply, and keeps no state for it: for what
+// strangers send.
+func (c *Context) Refuse(status int, reason string, extra ...string) {
+	c.post(event{kind: refuse, own: &ownAnswer{status, reason, extra}})
+}
+
+// Drop does not answer the request, and forgets it.
+func (c *Context) Drop() { c.post(event{kind: drop}) }
+
+// Peer returns the way to who answered the INVITE with 2xx that an ACK is for,
+// if that was less than 64*T1 ago. The zero Flow if not known. It is for
+// [Policy.Route].
+func (c *Context) Peer() transport.Flow { return c.relay.dialogs.get(c.relay.dialogKey(c.Message)) }
+
+// localTag is the To tag of all our own answers to the request.
+func (c *Context) localTag() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tag == "" {
+		c.tag = c.relay.newTag()
+	}
+	return c.tag
+}
+
+func (c *Context) open(t *Target) (transport.Flow, error) {
+	if t.Flow != (transport.Flow{}) {
+		return t.Flow, nil
+	}
+	return c.relay.cfg.Network.Dial(t.Network, t.Local, t.Remote)
+}

@@ -1,0 +1,292 @@
+package relay
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+)
+
+// check validates a request (RFC 3261 section 16.3) and takes our own Routes
+// off (section 16.4). It reports false if it answered.
+func (c *Context) check() bool {
+	m, r := c.Message, c.relay
+	c.readRoutes()
+	if m.MaxForwards == 0 && !c.keepalive() {
+		c.Refuse(483, "Too Many Hops")
+		return false
+	}
+	if m.Has(sipmsg.ProxyRequire) && c.server != nil { // step 5: we support no extension that must be asked for
+		c.Refuse(420, "Bad Extension", "Unsupported: "+strings.Join(m.Values(sipmsg.ProxyRequire), ", "))
+		return false
+	}
+	if c.looped() {
+		r.counters.loops.Add(1)
+		c.Refuse(482, "Loop Detected")
+		return false
+	}
+	if c.server != nil && c.server.Merged && !c.spiral() {
+		r.counters.merged.Add(1)
+		c.Refuse(482, "Request Merged")
+		return false
+	}
+	return true
+}
+
+// keepalive reports whether the request is an OPTIONS that asks the proxy
+// itself, which is answered whatever Max-Forwards says (section 16.3 step 3).
+func (c *Context) keepalive() bool {
+	if c.Message.Method != "OPTIONS" {
+		return false
+	}
+	u, err := location.ParseURI(c.RequestURI)
+	return err == nil && u.User == "" && c.relay.cfg.Own(u.Host, u.Port)
+}
+
+// readRoutes finds which Routes are ours, adjacent or not, and repairs what a
+// strict router did (section 16.4).
+func (c *Context) readRoutes() {
+	m := c.Message
+	c.RequestURI = m.RequestURI
+	if !m.Has(sipmsg.Route) {
+		return
+	}
+	for i := range m.All(sipmsg.Route) {
+		for rest := m.Value(i); rest != ""; {
+			var e string
+			e, rest = sipmsg.CutElement(rest)
+			if uri, own := c.relay.ownAddress(e); own {
+				c.OwnRoutes = append(c.OwnRoutes, uri)
+			} else if uri != "" {
+				c.routes = append(c.routes, e)
+			}
+		}
+	}
+	c.repair()
+	if len(c.routes) > 0 {
+		c.NextRoute = c.routes[0]
+	}
+}
+
+// repair undoes what a strict router before us did: our Record-Route is in the
+// Request-URI, and that is the last Route.
+func (c *Context) repair() {
+	last := len(c.routes) - 1
+	if last < 0 {
+		return
+	}
+	u, err := location.ParseURI(c.RequestURI)
+	if err != nil || u.User != "" || !hasLR(u) || !c.relay.cfg.Own(u.Host, u.Port) {
+		return
+	}
+	a, err := sipmsg.ParseNameAddr(c.routes[last])
+	if err != nil {
+		return
+	}
+	if _, err := location.ParseURI(a.URI); err != nil {
+		return
+	}
+	c.OwnRoutes = slices.Insert(c.OwnRoutes, 0, c.RequestURI)
+	c.RequestURI, c.routes = a.URI, c.routes[:last]
+}
+
+// ownAddress returns the URI of a Route or Record-Route element, and whether
+// that is ours. It is empty if the element cannot be read.
+func (r *Relay) ownAddress(element string) (uri string, own bool) {
+	a, err := sipmsg.ParseNameAddr(element)
+	if err != nil {
+		return "", false
+	}
+	u, err := location.ParseURI(a.URI)
+	return a.URI, err == nil && r.cfg.Own(u.Host, u.Port)
+}
+
+func hasLR(u location.URI) bool { _, ok := u.Param("lr"); return ok }
+
+// loopHash stands for what makes a request the same one (section 16.6 step 8):
+// a request that comes by again with the same hash is in a loop, with another
+// it is a spiral.
+func (c *Context) loopHash() uint32 {
+	m := c.Message
+	var h maphash.Hash
+	h.SetSeed(c.relay.seed)
+	for _, s := range [...]string{m.CallID, m.FromTag, m.ToTag, c.RequestURI, c.NextRoute} {
+		h.WriteString(s)
+		h.WriteByte(0)
+	}
+	h.Write([]byte{byte(m.CSeq), byte(m.CSeq >> 8), byte(m.CSeq >> 16), byte(m.CSeq >> 24)})
+	return uint32(h.Sum64())
+}
+
+const cookie = "z9hG4bK"
+
+// newBranch returns a branch that nobody can guess and that carries the hash.
+func (c *Context) newBranch() string {
+	b := make([]byte, 0, 40)
+	b = append(b, cookie...)
+	b = strconv.AppendUint(b, rand.Uint64(), 36)
+	b = append(b, '.')
+	b = strconv.AppendUint(b, uint64(c.loopHash()), 36)
+	return string(b)
+}
+
+// looped reports whether the request has been here before, unchanged.
+func (c *Context) looped() bool {
+	hash := ""
+	return c.ownVia(func(branch string) bool {
+		if hash == "" {
+			hash = "." + strconv.FormatUint(uint64(c.loopHash()), 36)
+		}
+		return strings.HasSuffix(branch, hash)
+	})
+}
+
+// spiral reports whether the request has been here before, changed.
+func (c *Context) spiral() bool { return c.ownVia(func(string) bool { return true }) }
+
+// ownVia reports whether match holds for the branch of any Via that is ours.
+// The top Via, the sender's, may be ours too: nothing keeps a proxy from being
+// its own next hop but this.
+func (c *Context) ownVia(match func(branch string) bool) bool {
+	for i := range c.Message.All(sipmsg.Via) {
+		for rest := c.Message.Value(i); rest != ""; {
+			var e string
+			e, rest = sipmsg.CutElement(rest)
+			sentBy, params, _ := strings.Cut(e, ";")
+			sentBy = strings.TrimSpace(sentBy)
+			if sp := strings.LastIndexAny(sentBy, " \t"); sp >= 0 {
+				sentBy = sentBy[sp+1:]
+			}
+			host, port, ok := splitHostPort(sentBy)
+			if !ok || !c.relay.cfg.Own(host, port) {
+				continue
+			}
+			if branch, _ := sipmsg.Param(params, "branch"); match(branch) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// splitHostPort takes host, host:port and [v6]:port apart. Port 0 is none.
+func splitHostPort(s string) (host string, port uint16, ok bool) {
+	host, rest := s, ""
+	if i := strings.IndexByte(s, ']'); strings.HasPrefix(s, "[") && i > 0 {
+		host, rest = s[1:i], s[i+1:]
+	} else if i := strings.IndexByte(s, ':'); i >= 0 {
+		host, rest = s[:i], s[i:]
+	}
+	if rest == "" {
+		return host, 0, host != ""
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(rest, ":"), 10, 16)
+	return host, uint16(n), err == nil
+}
+
+var patches = sync.Pool{New: func() any { return new(sipmsg.Patch) }}
+
+// request builds what goes to t on f (section 16.6).
+func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
+	p := patches.Get().(*sipmsg.Patch)
+	defer patches.Put(p)
+	p.Init(c.Message)
+	p.Prepend(sipmsg.Via, "Via: SIP/2.0/"+strings.ToUpper(f.Network())+" "+c.relay.cfg.SentBy(f)+";branch="+branch)
+	if c.plan.RecordRoute {
+		c.recordRoute(p, f)
+	}
+	if n := c.Message.MaxForwards; n < 0 {
+		p.SetMaxForwards(70)
+	} else {
+		p.SetMaxForwards(max(n-1, 0))
+	}
+	uri := c.RequestURI
+	if t.RequestURI != "" {
+		uri = t.RequestURI
+	}
+	c.writeRoutes(p, t, uri)
+	if t.Edit != nil {
+		t.Edit(f, p)
+	}
+	return p.Bytes()
+}
+
+// writeRoutes sets the Request-URI, removes our own Routes, and puts the
+// target's on top.
+func (c *Context) writeRoutes(p *sipmsg.Patch, t *Target, uri string) {
+	if len(c.routes) > 0 || t.Route != "" {
+		if next, rest, ok := c.strictRouter(t, uri); ok {
+			p.SetRequestURI(next)
+			p.Prepend(sipmsg.Route, "Route: "+rest)
+			p.ReplaceElements(sipmsg.Route, func(string) string { return "" })
+			return
+		}
+	}
+	p.SetRequestURI(uri)
+	if t.Route != "" { // first, as an insertion must stand before what is removed at the same place
+		p.Prepend(sipmsg.Route, "Route: "+t.Route)
+	}
+	if len(c.OwnRoutes) > 0 {
+		kept := 0 // of c.routes; they are in order
+		p.ReplaceElements(sipmsg.Route, func(e string) string {
+			if kept < len(c.routes) && e == c.routes[kept] {
+				kept++
+				return e
+			}
+			return ""
+		})
+	}
+}
+
+// strictRouter reports whether the next hop is a strict router, and returns the
+// Request-URI and the Routes that such a one wants (section 16.6 step 6): its
+// own address, and the rest with the true Request-URI as the last.
+func (c *Context) strictRouter(t *Target, uri string) (next, routes string, ok bool) {
+	first, rest := t.Route, ""
+	all := c.routes
+	if first == "" {
+		first, all = all[0], all[1:]
+	}
+	first, rest = sipmsg.CutElement(first)
+	a, err := sipmsg.ParseNameAddr(first)
+	if err != nil {
+		return "", "", false
+	}
+	if u, err := location.ParseURI(a.URI); err != nil || hasLR(u) {
+		return "", "", false
+	}
+	if rest != "" {
+		all = append([]string{strings.TrimSpace(rest)}, all...)
+	}
+	return a.URI, strings.Join(append(slices.Clip(all), "<"+uri+">"), ", "), true
+}
+
+// recordRoute keeps the dialog on us (section 16.6 step 4): with one entry, or
+// with two if the two sides differ in transport or listener (RFC 5658).
+func (c *Context) recordRoute(p *sipmsg.Patch, out transport.Flow) {
+	uri := c.routeURI(out)
+	if out.Network() != c.Flow.Network() || out.Local() != c.Flow.Local() {
+		if in := c.routeURI(c.Flow); in != uri {
+			p.Prepend(sipmsg.RecordRoute, "Record-Route: "+uri)
+			uri = in
+		}
+	}
+	p.Prepend(sipmsg.RecordRoute, "Record-Route: "+uri)
+}
+
+func (c *Context) routeURI(f transport.Flow) string {
+	transport := ""
+	if n := f.Network(); n != "udp" {
+		transport = ";transport=" + n
+	}
+	return "<sip:" + c.relay.cfg.SentBy(f) + transport + ";lr" + c.plan.RouteParams + ">"
+}
+
+// newTag returns a To tag.
+func (r *Relay) newTag() string { return strconv.FormatUint(rand.Uint64(), 36) }

@@ -1,0 +1,115 @@
+package route
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Policy is what an operator may choose. The zero Policy is a sensible one.
+type Policy struct {
+	Lookup
+
+	// UnknownDomain is the answer to requests that are neither from a PBX nor
+	// for a domain that is served; Silent if 0, because most are scans.
+	UnknownDomain Answer
+
+	// Sets has the Lookup of dispatcher sets that want another one. It is
+	// taken as a whole.
+	Sets map[int]Lookup
+}
+
+// Lookup is the part of a [Policy] about requests from a PBX to a phone.
+type Lookup struct {
+	// Missing is the answer if the user is not bound; 404 if 0.
+	Missing Answer
+	// MissingOptions is Missing for OPTIONS; 404 if 0. Asterisk takes any
+	// answer for a sign of life unless qualify_2xx_only is set; Silent then
+	// makes the absent phone unreachable to it.
+	MissingOptions Answer
+	// Ambiguous is the answer if the request could mean several users; 404 if 0.
+	Ambiguous Answer
+	// Fork is for requests to a user with several phones. It does not count
+	// for NOTIFY and MESSAGE, which go to all of them, nor for OPTIONS, which
+	// asks one.
+	Fork Fork
+}
+
+// lookup returns what counts for a set, -1 for requests of several.
+func (p *Policy) lookup(set int) Lookup {
+	if l, ok := p.Sets[set]; ok {
+		return l
+	}
+	return p.Lookup
+}
+
+// missing returns the answer for a method.
+func (l Lookup) missing(method string) Answer {
+	if method == "OPTIONS" {
+		return l.MissingOptions
+	}
+	return l.Missing
+}
+
+// Answer is a final status from 400 to 699, or [Silent]. The zero Answer
+// stands for the default of the field it is in.
+type Answer int
+
+// Silent means no answer at all.
+const Silent Answer = -1
+
+// MarshalText returns "silent", the status, or "" for the zero Answer.
+func (a Answer) MarshalText() ([]byte, error) {
+	switch a {
+	case 0:
+		return nil, nil
+	case Silent:
+		return []byte("silent"), nil
+	}
+	return strconv.AppendInt(nil, int64(a), 10), nil
+}
+
+// UnmarshalText accepts "silent" or its synonym "drop", or a status.
+func (a *Answer) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "":
+		*a = 0
+	case "silent", "drop":
+		*a = Silent
+	default:
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 400 || n > 699 {
+			return fmt.Errorf("route: answer %q is neither silent nor a status from 400 to 699", s)
+		}
+		*a = Answer(n)
+	}
+	return nil
+}
+
+// Fork is how a request goes to a user with several phones.
+type Fork uint8
+
+// The ways to fork.
+const (
+	Parallel Fork = iota // to all at once
+	Serial               // one after the other, the best first
+	Newest               // to the one registered last
+)
+
+var forkNames = [...]string{"parallel", "serial", "newest"}
+
+// String returns the name that UnmarshalText takes.
+func (f Fork) String() string { return forkNames[f] }
+
+// MarshalText returns the name of f.
+func (f Fork) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText accepts "parallel", "serial" and "newest".
+func (f *Fork) UnmarshalText(text []byte) error {
+	for i, name := range forkNames {
+		if string(text) == name {
+			*f = Fork(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("route: fork %q is neither parallel, serial nor newest", text)
+}

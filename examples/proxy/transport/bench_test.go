@@ -1,0 +1,62 @@
+package transport_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/sipward/sipward/examples/proxy/transport"
+)
+
+// BenchmarkUDP_Echo is one datagram through the layer and back, on loopback:
+// both system calls of the layer, both of the client, and the parsing.
+func BenchmarkUDP_Echo(b *testing.B) {
+	for _, window := range []int{1, 32} { // datagrams under way
+		b.Run(fmt.Sprintf("window=%d", window), func(b *testing.B) {
+			layer := newLayer(b, transport.Config{Handler: &handler{message: echo}})
+			to := listen(b, layer, "udp", "127.0.0.1:0")
+			run(b, layer)
+			phone := newPhone(b, "127.0.0.3:0")
+			msg, buf := []byte(request("OPTIONS", "a")), make([]byte, 2048)
+			for range window - 1 {
+				phone.WriteToUDPAddrPort(msg, to)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := phone.WriteToUDPAddrPort(msg, to); err != nil {
+					b.Fatal(err)
+				}
+				if _, _, err := phone.ReadFromUDPAddrPort(buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkTCP_Echo is one message through the layer and back, 32 under way.
+func BenchmarkTCP_Echo(b *testing.B) {
+	layer := newLayer(b, transport.Config{Handler: &handler{message: echo}})
+	to := listen(b, layer, "tcp", "127.0.0.1:0")
+	run(b, layer)
+	c, err := net.Dial("tcp", to.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	msg := []byte(request("OPTIONS", "a"))
+	buf := make([]byte, len(msg))
+	for range 31 {
+		c.Write(msg)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.Write(msg); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

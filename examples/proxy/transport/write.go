@@ -1,0 +1,95 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// send queues one message for write.
+func (s *stream) send(b []byte, _ netip.AddrPort) error {
+	return s.enqueue(b, 1)
+}
+
+// enqueue queues bytes that hold n messages. Everything queued is written at
+// once, so that a burst of messages costs few system calls.
+func (s *stream) enqueue(b []byte, n uint64) error {
+	s.mu.Lock()
+	open := s.err == nil
+	fits := len(s.queue)+s.taken+len(b) <= s.layer.cfg.Limits.Queue
+	if open && fits {
+		s.queue = append(s.queue, b...)
+		s.queued += n
+		s.change.Signal()
+	}
+	s.mu.Unlock()
+	switch {
+	case open && fits:
+		return nil
+	case open:
+		s.shut(ErrOverflow, false)
+	}
+	s.layer.count.sendErrors.Add(n)
+	if open {
+		return ErrOverflow
+	}
+	return ErrClosed
+}
+
+// write writes what is queued until the stream ends.
+func (s *stream) write() {
+	var b []byte
+	for {
+		var n uint64
+		if b, n = s.take(b); len(b) == 0 {
+			return
+		}
+		if _, err := s.conn.Write(b); err != nil {
+			s.layer.count.sendErrors.Add(n)
+			s.broken(err)
+			return
+		}
+		s.layer.count.sent.Add(n)
+	}
+}
+
+// take waits for messages, and returns them and their number. It returns
+// nothing once the stream ends and all is written. Old is what it returned
+// before; if it is small, its memory becomes the next queue.
+func (s *stream) take(old []byte) ([]byte, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = 0
+	if cap(old) > keepBuffer {
+		old = nil
+	}
+	for len(s.queue) == 0 {
+		if s.err != nil {
+			return nil, 0
+		}
+		s.change.Wait()
+	}
+	b, n := s.queue, s.queued
+	s.queue, s.queued, s.taken = old[:0], 0, len(b)
+	if s.err == nil { // else shut set it
+		s.conn.SetWriteDeadline(time.Now().Add(s.layer.cfg.Limits.Write))
+	}
+	return b, n
+}
+
+// keepBuffer is how large a buffer a silent stream may keep.
+const keepBuffer = 4 << 10
+
+// broken ends the stream because it cannot be written.
+func (s *stream) broken(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("transport: peer takes nothing: %w", err)
+	} else {
+		err = fmt.Errorf("transport: %w", err)
+	}
+	if s.shut(err, false) {
+		s.layer.count.writeErrors.Add(1)
+	}
+}
