@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
+)
+
+var noAddr netip.AddrPort
+
+// toURI sends a request on in its dialog: to its next Route, else to the flow
+// that its Request-URI has as an alias, else to what the URI says.
+func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias location.Flow) {
+	var plan relay.Plan
+	var edit relay.Edit
+	if d.Class == route.Phone {
+		edit = p.contactEdit(c)
+	} else {
+		plan.Answer = p.phoneAnswers(c.Message.Method)
+	}
+	if c.NextRoute == "" && alias.Remote.IsValid() {
+		f, ok := p.find(alias)
+		if !ok { // its connection is gone, and nobody else's will do
+			p.counters.unreachable.Add(1)
+			c.Reply(480, "Temporarily Unavailable")
+			return
+		}
+		p.forwardTo(c, plan, relay.Target{Flow: f, RequestURI: uri, Edit: edit})
+		return
+	}
+	next := uri
+	if c.NextRoute != "" {
+		a, _ := sipmsg.ParseNameAddr(c.NextRoute) // routing has read it
+		next = a.URI
+	}
+	u, _ := location.ParseURI(next) // this one too
+	network, local := p.wayTo(c, u)
+	t := relay.Target{Network: network, Local: local, RequestURI: uri, Edit: edit}
+	if addr, err := netip.ParseAddr(u.Host); err == nil {
+		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
+		p.forwardTo(c, plan, t)
+		return
+	}
+	p.resolve(c, u, func(addr netip.Addr) {
+		t.Remote = netip.AddrPortFrom(addr, portOf(u))
+		p.forwardTo(c, plan, t)
+	})
+}
+
+// wayTo returns the network and, if there is a choice, the listener for an
+// in-dialog request: two Record-Routes of ours say on which side it goes out.
+func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local netip.AddrPort) {
+	network = networkOf(u)
+	if len(c.OwnRoutes) < 2 {
+		return network, noAddr
+	}
+	last, err := location.ParseURI(c.OwnRoutes[len(c.OwnRoutes)-1])
+	if err != nil {
+		return network, noAddr
+	}
+	if _, ok := u.Param("transport"); !ok {
+		network = networkOf(last)
+	}
+	if l := p.names.listenerOf(last); l.network == network && network == "udp" {
+		local = l.addr
+	}
+	return network, local
+}
+
+// forwardTo sends the request to one target.
+func (p *Proxy) forwardTo(c *relay.Context, plan relay.Plan, t relay.Target) {
+	plan.Targets = one(t)
+	c.Forward(plan)
+}
+
+// resolve looks up the host of a URI without keeping others waiting, and calls
+// then with its first address.
+func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr)) {
+	p.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+		defer cancel()
+		addrs, err := p.lookup(ctx, u.Host)
+		if err != nil || len(addrs) == 0 {
+			c.Reply(503, "Service Unavailable")
+			return
+		}
+		then(addrs[0].Unmap())
+	})
+}
+
+// lookupTimeout bounds what an in-dialog request may wait for a host name.
+const lookupTimeout = 2 * time.Second
+
+func portOf(u location.URI) uint16 {
+	if u.Port != 0 {
+		return u.Port
+	}
+	return 5060
+}
+
+// targetsDialog reports whether the Contact of a message with this method is
+// where the dialog's next requests go (RFC 3261 section 12, RFC 3311, RFC 6665).
+func targetsDialog(method string) bool {
+	switch method {
+	case "INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER":
+		return true
+	}
+	return false
+}
+
+// phoneAnswers returns what makes the Contact in answers of phones reachable.
+func (p *Proxy) phoneAnswers(method string) func(*relay.Target, *sipmsg.Message, *sipmsg.Patch) (int, string) {
+	if !targetsDialog(method) {
+		return nil
+	}
+	return func(t *relay.Target, m *sipmsg.Message, patch *sipmsg.Patch) (int, string) {
+		if m.Status < 300 {
+			p.aliasContacts(t.Flow.Location(), patch)
+		}
+		return 0, ""
+	}
+}
+
+// contactEdit returns what makes the Contact of a phone's request reachable,
+// nil if there is nothing to do.
+func (p *Proxy) contactEdit(c *relay.Context) relay.Edit {
+	if !targetsDialog(c.Message.Method) || !c.Message.Has(sipmsg.Contact) {
+		return nil
+	}
+	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
+	return func(_ transport.Flow, patch *sipmsg.Patch) { p.aliasContacts(from, patch) }
+}
+
+// aliasContacts appends to each Contact that would lead elsewhere how its
+// phone is reached.
+func (p *Proxy) aliasContacts(f location.Flow, patch *sipmsg.Patch) {
+	patch.ReplaceElements(sipmsg.Contact, func(element string) string {
+		a, err := sipmsg.ParseNameAddr(element)
+		if err != nil || !natfix.NeedsAlias(a.URI, f) {
+			return element
+		}
+		uri, _ := p.alias.Append(nil, a.URI, f)
+		return a.With(string(uri))
+	})
+}

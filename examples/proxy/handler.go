@@ -1,0 +1,17 @@
+package main
+
+import (
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+)
+
+var _ transport.Handler = (*handler)(nil)
+
+// Message implements [transport.Handler].
+func (h *handler) Message(f transport.Flow, m *sipmsg.Message) { h.relay.Message(f, m) }
+
+// Fault implements [transport.Handler].
+func (h *handler) Fault(f transport.Flow, m *sipmsg.Message, err error) { h.relay.Fault(f, m, err) }
+
+// Closed implements [transport.Handler].
+func (h *handler) Closed(f transport.Flow, err error) { h.relay.Closed(f, err) }

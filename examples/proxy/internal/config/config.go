@@ -1,0 +1,207 @@
+// Package config reads the proxy's configuration: one YAML file, every key of
+// it optional, and a few environment variables.
+//
+// Reading is strict. A key that is not known, a value that does not parse and
+// a setting that makes no sense with another one are all errors, and all of
+// them are reported at once, each as an [*Error] with its line and its path:
+//
+//	proxy.yaml:3: listen[1]: unknown transport "upd"
+//	proxy.yaml:9: tenants[0].destinations[2].uri: "tel:1" is not a URI with the scheme sip
+//
+// What has been read is typed: addresses are [netip] values, durations are
+// [time.Duration], and words are constants of this package. What a version of
+// the proxy does not have yet is an error too, never ignored.
+//
+// A setting comes from the command line first, then from the environment, then
+// from the file, then from [Default].
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/sipward/sipward/dispatcher"
+)
+
+// Config is the configuration of the proxy. Get one from [Load], [Parse] or
+// [Default]; the zero Config is not usable. It prints without its secrets.
+type Config struct {
+	Listen    []Listener     `yaml:"listen"`    // at least one
+	Advertise Advertise      `yaml:"advertise"` // zero: every listener advertises its own address
+	Admin     netip.AddrPort `yaml:"admin"`     // metrics, health and profiles; zero: off
+	Database  Secret         `yaml:"database"`  // go-sql-driver DSN; empty: none
+	Secret    Secret         `yaml:"secret"`    // see TokenKey; empty: the machine's id stands in
+	Store     Store          `yaml:"store"`
+
+	Reload     time.Duration `yaml:"reload"` // how often the database's tenants are read again; 0: on SIGHUP only
+	Timers     Timers        `yaml:"timers"`
+	Register   Register      `yaml:"register"`
+	Lookup     Lookup        `yaml:"lookup"`
+	Dispatcher Dispatcher    `yaml:"dispatcher"`
+	NAT        NAT           `yaml:"nat"`
+	Security   Security      `yaml:"security"`
+	Acct       Acct          `yaml:"acct"`
+	TLS        TLSFiles      `yaml:"tls"`
+	Log        Log           `yaml:"log"`
+
+	// Tenants are used beside those of the database. They stand last because
+	// a set starts from what is configured for all sets.
+	Tenants []Tenant `yaml:"tenants"`
+}
+
+// Timers are those of RFC 3261 sections 16.6 and 17 that can be set.
+type Timers struct {
+	T1     time.Duration `yaml:"t1"`
+	T2     time.Duration `yaml:"t2"`
+	Branch time.Duration `yaml:"branch"` // no answer at all: next destination or 408
+	C      time.Duration `yaml:"c"`      // no final answer; also bounds ringing
+}
+
+// Register says how REGISTER requests are relayed and what is kept of them.
+type Register struct {
+	RegisterPolicy `yaml:",inline"`
+	DefaultExpires time.Duration `yaml:"default_expires"` // for an answer without any; whole seconds
+	MaxExpires     time.Duration `yaml:"max_expires"`     // whole seconds; 0: as long as the PBX grants
+	MaxContacts    int           `yaml:"max_contacts"`    // bindings kept for an AOR; 0: all
+}
+
+// RegisterPolicy is the part of [Register] that a set can have for itself.
+type RegisterPolicy struct {
+	Contact Contact `yaml:"contact"`
+	Path    bool    `yaml:"path"` // insert a Path header field, RFC 3327
+}
+
+// Lookup says how requests for phones are answered that reach none, and how
+// those are sent that reach several.
+type Lookup struct {
+	Missing        Status `yaml:"missing"`         // nobody is registered
+	MissingOptions Status `yaml:"missing_options"` // the same for OPTIONS
+	Ambiguous      Status `yaml:"ambiguous"`       // it could be the phone of several tenants
+	Fork           Fork   `yaml:"fork"`
+}
+
+// Dispatcher says how one PBX of a set is selected.
+type Dispatcher struct {
+	Algorithm dispatcher.Algorithm `yaml:"algorithm"`
+	Probe     Probe                `yaml:"probe"`
+	Interval  time.Duration        `yaml:"interval"` // between probes; 0: no probes
+	Timeout   time.Duration        `yaml:"timeout"`  // of a probe
+	Fall      int                  `yaml:"fall"`     // failures in a row that take a destination down
+	Rise      int                  `yaml:"rise"`     // successes in a row that bring it back
+}
+
+// NAT says what is done for phones behind NAT beyond reaching them where their
+// requests come from.
+type NAT struct {
+	SDP          SDP           `yaml:"sdp"`
+	Ping         Ping          `yaml:"ping"`
+	PingInterval time.Duration `yaml:"ping_interval"`
+}
+
+// Security says how strangers are met.
+type Security struct {
+	UnknownDomain Refusal `yaml:"unknown_domain"`
+	Rate          bool    `yaml:"rate"` // limit requests per source
+}
+
+// Acct says where call records go.
+type Acct struct {
+	To            AcctTo        `yaml:"to"`
+	Failed        bool          `yaml:"failed"`         // record calls that were not answered, too
+	DialogTimeout time.Duration `yaml:"dialog_timeout"` // a call without BYE is closed then
+}
+
+// TLSFiles names the files of the certificate and its key.
+type TLSFiles struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format LogFormat  `yaml:"format"`
+}
+
+// Tenant is a dispatcher set with the domains that it serves.
+type Tenant struct {
+	SetID        int           `yaml:"setid"`
+	Domains      []Domain      `yaml:"domains"`      // at least one; the first is the primary one
+	Destinations []Destination `yaml:"destinations"` // at least one
+	Policy       `yaml:",inline"`
+}
+
+// Policy is what can differ from set to set. That of a [Tenant] is complete:
+// what the tenant does not say itself it has from the rest of the file.
+type Policy struct {
+	Register RegisterPolicy `yaml:"register"`
+	Lookup   Lookup         `yaml:"lookup"`
+	NAT      NAT            `yaml:"nat"`
+}
+
+// Destination is a PBX of a set.
+type Destination struct {
+	URI      URI              `yaml:"uri"`
+	Weight   int              `yaml:"weight"`   // 1 unless given; 0: only when all others have failed
+	Priority int              `yaml:"priority"` // the highest is preferred
+	State    dispatcher.State `yaml:"state"`    // its sources count whatever the state
+	Sources  []netip.Prefix   `yaml:"sources"`  // where the PBX sends from besides the URI's host; any port
+}
+
+// Default returns the configuration that an empty file stands for. The caller
+// owns it.
+func Default() Config {
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	sip := netip.AddrPortFrom(loopback, 5060)
+	return Config{
+		Listen:     []Listener{{UDP, sip}, {TCP, sip}},
+		Admin:      netip.AddrPortFrom(loopback, 8060),
+		Store:      StoreAuto,
+		Reload:     30 * time.Second,
+		Timers:     Timers{T1: 500 * time.Millisecond, T2: 4 * time.Second, Branch: 8 * time.Second, C: 180 * time.Second},
+		Register:   Register{RegisterPolicy: RegisterPolicy{Contact: ContactOwn}, DefaultExpires: time.Hour, MaxContacts: 10},
+		Lookup:     Lookup{Missing: 404, MissingOptions: 404, Ambiguous: 404, Fork: ForkParallel},
+		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1},
+		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
+		Security:   Security{UnknownDomain: Drop, Rate: true},
+		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour},
+		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},
+	}
+}
+
+// Policy returns what holds for a set: that of its tenant, or what is
+// configured for all if the set is not in the file. It searches the tenants, so
+// it is for starting up and not for each request.
+func (c *Config) Policy(setID int) Policy {
+	for _, t := range c.Tenants {
+		if t.SetID == setID {
+			return t.Policy
+		}
+	}
+	return c.policy()
+}
+
+// policy returns what holds for sets that say nothing themselves.
+func (c *Config) policy() Policy {
+	return Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT}
+}
+
+// inherit gives t what it starts from before its keys are read.
+func (t *Tenant) inherit(c *Config) { t.Policy = c.policy() }
+
+// inherit gives d what it starts from before its keys are read.
+func (d *Destination) inherit(*Config) { d.Weight = 1 }
+
+// Advertised returns the host and port by which l is known to others: in Via,
+// Record-Route and Path. An IPv6 address has no brackets.
+func (c *Config) Advertised(l Listener) (host string, port uint16) {
+	host, port = c.Advertise.Host, c.Advertise.Port
+	if host == "" {
+		host = l.Addr.Addr().String()
+	}
+	if port == 0 {
+		port = l.Addr.Port()
+	}
+	return host, port
+}

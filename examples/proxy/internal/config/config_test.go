@@ -1,0 +1,328 @@
+package config_test
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+)
+
+const shippedFile = "../../proxy.yaml"
+
+// equal compares configurations: netip has unexported fields, but its values
+// can be compared.
+var equal = cmp.Options{
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+}
+
+// parse is config.Parse for text that must be right.
+func parse(t *testing.T, text string) config.Config {
+	t.Helper()
+	c, err := config.Parse([]byte(text), "proxy.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *c
+}
+
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestDefault_IsValid(t *testing.T) {
+	c := config.Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestParse_NothingIsDefault(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n", "{}", "timers:\nlisten: ~\nlog: {level: }\n"} {
+		if diff := cmp.Diff(config.Default(), parse(t, text), equal); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+func TestShippedFile_IsDefault(t *testing.T) {
+	if diff := cmp.Diff(config.Default(), parse(t, readFile(t, shippedFile)), equal); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// keys returns the lines of YAML with a key, each with the key only.
+func keys(text string) (lines []string) {
+	for line := range strings.Lines(text) {
+		if key, _, ok := strings.Cut(line, ":"); ok && !strings.HasPrefix(strings.TrimSpace(key), "-") {
+			lines = append(lines, strings.TrimLeft(key, " "))
+		}
+	}
+	return lines
+}
+
+func TestShippedFile_HasAllKeys(t *testing.T) {
+	shipped := map[string]bool{}
+	for _, key := range keys(readFile(t, shippedFile)) {
+		shipped[strings.TrimLeft(key, "# ")] = true
+	}
+	for _, key := range keys(config.Default().String()) {
+		if !shipped[key] {
+			t.Errorf("%s is not in %s", key, shippedFile)
+		}
+	}
+}
+
+func TestShippedFile_ExampleOfTenants(t *testing.T) {
+	_, example, ok := strings.Cut(readFile(t, shippedFile), "\n# tenants:\n")
+	if !ok {
+		t.Fatal("no example")
+	}
+	c := parse(t, "tenants:\n"+strings.ReplaceAll("\n"+example, "\n#", "\n"))
+	want := []config.Tenant{
+		{
+			SetID:   10,
+			Domains: []config.Domain{"tenant-a.test"},
+			Destinations: []config.Destination{
+				{
+					URI: config.URI{Host: "10.0.1.10", Port: 5060, Transport: config.UDP}, Weight: 1,
+					Sources: []netip.Prefix{netip.MustParsePrefix("10.0.1.11/32"), netip.MustParsePrefix("10.0.8.0/24")},
+				},
+				{URI: config.URI{Host: "pbx2.tenant-a.test", Port: 5060, Transport: config.TCP}, Weight: 1},
+			},
+			Policy: c.Policy(0),
+		},
+		{
+			SetID:        20,
+			Domains:      []config.Domain{"tenant-b.test", "tenant-b.example"},
+			Destinations: []config.Destination{{URI: config.URI{Host: "10.0.1.20", Port: 5060, Transport: config.UDP}, Weight: 1}},
+			Policy: config.Policy{
+				Register: config.RegisterPolicy{Contact: config.ContactPreserve},
+				Lookup:   config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 404, Fork: config.ForkSerial},
+				NAT:      c.NAT,
+			},
+		},
+	}
+	if diff := cmp.Diff(want, c.Tenants, equal); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestContract(t *testing.T) {
+	got := parse(t, readFile(t, "testdata/contract.yaml"))
+	want := config.Default()
+	want.Tenants = []config.Tenant{{
+		SetID:   10,
+		Domains: []config.Domain{"tenant-a.test"},
+		Destinations: []config.Destination{{
+			URI: config.URI{Host: "10.0.1.10", Port: 5060, Transport: config.UDP}, Weight: 1,
+			Sources: []netip.Prefix{netip.MustParsePrefix("10.0.1.11/32"), netip.MustParsePrefix("10.0.8.0/24")},
+		}},
+		Policy: want.Policy(10),
+	}}
+	if diff := cmp.Diff(want, got, equal); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Each row sets something that is not the default.
+func TestParse_Values(t *testing.T) {
+	addrPort := netip.MustParseAddrPort
+	tests := []struct {
+		name string
+		text string
+		want func(*config.Config)
+	}{
+		{"listen", `listen: ["udp:10.0.0.1", "TCP:10.0.0.1:5070", "udp:[fd00::1]:5060", "udp:fd00::2", "tcp:[::ffff:10.0.0.2]:0"]`, func(c *config.Config) {
+			c.Listen = []config.Listener{
+				{config.UDP, addrPort("10.0.0.1:5060")}, {config.TCP, addrPort("10.0.0.1:5070")},
+				{config.UDP, addrPort("[fd00::1]:5060")}, {config.UDP, addrPort("[fd00::2]:5060")},
+				{config.TCP, addrPort("10.0.0.2:0")},
+			}
+		}},
+		{"any free port twice", `listen: ["udp:10.0.0.1:0", "udp:10.0.0.1:0"]`, func(c *config.Config) {
+			l := config.Listener{Transport: config.UDP, Addr: addrPort("10.0.0.1:0")}
+			c.Listen = []config.Listener{l, l}
+		}},
+		{"advertise host", `advertise: "SIP.Proxy.test."`, func(c *config.Config) { c.Advertise = config.Advertise{Host: "sip.proxy.test"} }},
+		{"advertise port", `advertise: "10.0.0.1:5070"`, func(c *config.Config) { c.Advertise = config.Advertise{Host: "10.0.0.1", Port: 5070} }},
+		{"advertise IPv6", `advertise: "[FD00::1]:5070"`, func(c *config.Config) { c.Advertise = config.Advertise{Host: "fd00::1", Port: 5070} }},
+		{"advertise example without wildcard", `advertise: "192.0.2.1"`, func(c *config.Config) { c.Advertise = config.Advertise{Host: "192.0.2.1"} }},
+		{"admin off", `admin: ""`, func(c *config.Config) { c.Admin = netip.AddrPort{} }},
+		{"secret", `secret: "0123456789abcdef"`, func(c *config.Config) { c.Secret = "0123456789abcdef" }},
+		{"store", `store: memory`, func(c *config.Config) { c.Store = config.StoreMemory }},
+		{"reload never", `reload: 0s`, func(c *config.Config) { c.Reload = 0 }},
+		{"statuses", `lookup: {missing: 480, missing_options: silent, ambiguous: "603", fork: newest}`, func(c *config.Config) {
+			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}
+		}},
+		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security = config.Security{UnknownDomain: 403} }},
+		{"algorithm by number", `dispatcher: {algorithm: 4, probe: never, interval: 0s}`, func(c *config.Config) {
+			c.Dispatcher.Algorithm, c.Dispatcher.Probe, c.Dispatcher.Interval = dispatcher.RoundRobin, config.ProbeNever, 0
+		}},
+		{"algorithm 0", `dispatcher: {algorithm: 0}`, func(c *config.Config) { c.Dispatcher.Algorithm = dispatcher.HashCallID }},
+		{"booleans", `acct: {to: off, failed: no}`, func(c *config.Config) { c.Acct.To, c.Acct.Failed = config.AcctOff, false }},
+		{"log", `log: {level: debug, format: json}`, func(c *config.Config) { c.Log.Level, c.Log.Format = -4, config.LogJSON }},
+		{"alias", "register: {default_expires: &x 2h, max_expires: *x}", func(c *config.Config) {
+			c.Register.MaxExpires = 2 * c.Register.DefaultExpires
+			c.Register.DefaultExpires = c.Register.MaxExpires
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := config.Default()
+			tt.want(&want)
+			got := parse(t, tt.text)
+			if diff := cmp.Diff(want, got, equal); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if want.Secret != "" {
+				return
+			}
+			if diff := cmp.Diff(want, parse(t, got.String()), equal); diff != "" {
+				t.Errorf("printed and read again (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// P-76: port, case and trailing dot do not make another domain.
+func TestParse_P76_DomainsAreCanonical(t *testing.T) {
+	c := parse(t, `tenants: [{setid: 1, domains: ["A.Test:5060", "b.test.", "10.0.0.1", "[FD00::1]"], destinations: [{uri: "sip:10.0.1.1"}]}]`)
+	want := []config.Domain{"a.test", "b.test", "10.0.0.1", "fd00::1"}
+	if diff := cmp.Diff(want, c.Tenants[0].Domains); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParse_URI(t *testing.T) {
+	tests := []struct {
+		in   string
+		want config.URI
+		text string
+	}{
+		{"sip:10.0.1.10", config.URI{Host: "10.0.1.10", Port: 5060, Transport: config.UDP}, "sip:10.0.1.10:5060"},
+		{"SIP:PBX.test.:5070;Transport=TCP", config.URI{Host: "pbx.test", Port: 5070, Transport: config.TCP}, "sip:pbx.test:5070;transport=tcp"},
+		{"sip:[fd00::a]:5080;transport=udp", config.URI{Host: "fd00::a", Port: 5080, Transport: config.UDP}, "sip:[fd00::a]:5080"},
+	}
+	for _, tt := range tests {
+		var got config.URI
+		if err := got.UnmarshalText([]byte(tt.in)); err != nil {
+			t.Errorf("%s: %v", tt.in, err)
+			continue
+		}
+		if got != tt.want || got.String() != tt.text {
+			t.Errorf("%s: got %+v, %s; want %+v, %s", tt.in, got, got, tt.want, tt.text)
+		}
+	}
+}
+
+// A set starts from the rest of the file, wherever in it that stands.
+func TestPolicy_SetInherits(t *testing.T) {
+	c := parse(t, `
+tenants:
+  - {setid: 1, domains: [a.test], destinations: [{uri: "sip:10.0.1.1"}], lookup: {missing: 410}, nat: {ping_interval: 20s}}
+  - {setid: 2, domains: [b.test], destinations: [{uri: "sip:10.0.1.2"}], register: {contact: own}}
+lookup: {missing: 480, fork: serial}
+register: {contact: preserve, max_contacts: 3}
+`)
+	common := c.Policy(99)
+	if want := (config.Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT}); common != want {
+		t.Errorf("a set that is not in the file: got %+v, want %+v", common, want)
+	}
+	first, second := common, common
+	first.Lookup.Missing = 410
+	first.NAT.PingInterval = 20e9
+	second.Register.Contact = config.ContactOwn
+	for id, want := range map[int]config.Policy{1: first, 2: second} {
+		if got := c.Policy(id); got != want {
+			t.Errorf("set %d: got %+v, want %+v", id, got, want)
+		}
+	}
+}
+
+func TestAdvertised(t *testing.T) {
+	tests := []struct {
+		advertise string
+		listener  string
+		host      string
+		port      uint16
+	}{
+		{"", "udp:10.0.0.1:5070", "10.0.0.1", 5070},
+		{"", "udp:[fd00::1]:5070", "fd00::1", 5070},
+		{"proxy.test", "udp:10.0.0.1:5070", "proxy.test", 5070},
+		{"proxy.test:5080", "udp:0.0.0.0:5070", "proxy.test", 5080},
+	}
+	for _, tt := range tests {
+		c := parse(t, `{listen: ["`+tt.listener+`"], advertise: "`+tt.advertise+`"}`)
+		if host, port := c.Advertised(c.Listen[0]); host != tt.host || port != tt.port {
+			t.Errorf("%+v: got %s, %d", tt, host, port)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	first, second := file("first.yaml", "reload: 1s"), file("second.yaml", "reload: 2s")
+	tests := []struct {
+		name, path, env string
+		want            string
+	}{
+		{"flag before environment", first, second, "1s"},
+		{"environment", "", second, "2s"},
+		{"neither", "", "", "30s"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := config.Load(tt.path, environment{"SIPWARD_CONFIG": tt.env}.get)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Reload.String(); got != tt.want {
+				t.Errorf("reload: got %s, want %s", got, tt.want)
+			}
+		})
+	}
+	if _, err := config.Load(filepath.Join(dir, "none.yaml"), nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("no file: %v", err)
+	}
+	if c, err := config.Load("", nil); err != nil || c.Secret != "" {
+		t.Errorf("no environment: %v, %v", c, err)
+	}
+}
+
+// environment stands in for that of the process.
+type environment map[string]string
+
+func (e environment) get(name string) string { return e[name] }
+
+func TestParse_EnvironmentOverridesFile(t *testing.T) {
+	env := environment{"SIPWARD_SECRET": "from the environment"}
+	c, err := config.Parse([]byte(`secret: "from the file itself"`), "", env.get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Secret != "from the environment" {
+		t.Errorf("got %q", string(c.Secret))
+	}
+}

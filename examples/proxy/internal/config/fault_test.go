@@ -1,0 +1,287 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+)
+
+// set is a tenant with one thing changed or added.
+func set(change string) string {
+	base := map[string]string{"setid": "10", "domains": "[a.test]", "destinations": `[{uri: "sip:10.0.1.10"}]`}
+	key, value, _ := strings.Cut(change, ": ")
+	base[key] = value
+	var b strings.Builder
+	for _, k := range []string{"setid", "domains", "destinations", "register", "lookup", "nat"} {
+		if base[k] != "" {
+			b.WriteString(", " + k + ": " + base[k])
+		}
+	}
+	return "{" + strings.TrimPrefix(b.String(), ", ") + "}"
+}
+
+func tenants(sets ...string) string { return "tenants: [" + strings.Join(sets, ", ") + "]" }
+
+// destination is the file with one destination.
+func destination(text string) string { return tenants(set("destinations: [" + text + "]")) }
+
+func TestParse_Faults(t *testing.T) {
+	tests := []struct {
+		in, want string
+	}{
+		// The YAML itself.
+		{"listen: [", "f:1: did not find expected node content"},
+		{"a: 1\nb: 2: 3", "f:2: mapping values are not allowed in this context"},
+		{"{}\n---\n{}\n", "f:2: more than one document"},
+		{"- a", "f:1: want keys, not a list"},
+		{"proxy", "f:1: want keys, not a single value"},
+
+		// Keys and kinds.
+		{"lisen: []", "f:1: lisen: unknown key"},
+		{"timers:\n  t1: 1s\n  t3: 1s", "f:3: timers.t3: unknown key"},
+		{`"a b": 1`, `f:1: "a b": unknown key`},
+		{"? [a]\n: 1", "f:1: (a list): unknown key"},
+		{"Listen: []", "f:1: Listen: unknown key"},
+		{"<<: {reload: 1s}", `f:1: "<<": unknown key`},
+		{"reload: 1s\nreload: 2s", "f:2: reload: given twice, first in line 1"},
+		{"timers: 5s", "f:1: timers: want keys, not a single value"},
+		{"listen: udp:127.0.0.1", "f:1: listen: want a list, not a single value"},
+		{"reload: [30s]", "f:1: reload: want a single value, not a list"},
+		{"listen:\n  - udp:127.0.0.1\n  - {udp: 5060}", "f:3: listen[1]: want a single value, not keys"},
+		{"listen: [~]", "f:1: listen[0]: no value"},
+		{"listen: &a [*a]", "f:1: listen[0]: want a single value, not a list"},
+		{"reload: !!str 30s", "f:1: reload: tags such as !!str are not supported"},
+		{tenants("&a {setid: 1}", "3"), `f:1: tenants[1]: want keys, not a single value
+f:1: tenants[0].domains: no domain
+f:1: tenants[0].destinations: no destination`},
+
+		// Single values.
+		{"reload: 30", `f:1: reload: "30" is not a duration such as 30s, 500ms or 1h`},
+		{"security: {rate: maybe}", `f:1: security.rate: "maybe" is neither on nor off`},
+		{"dispatcher: {fall: two}", `f:1: dispatcher.fall: "two" is not a whole number`},
+		{"log: {level: loud}", `f:1: log.level: "loud" is not one of debug, info, warn, error`},
+		{"log: {format: xml}", `f:1: log.format: "xml" is not one of auto, text, json`},
+		{"store: redis", `f:1: store: "redis" is not one of auto, memory, mysql, cached`},
+		{"register: {contact: mine}", `f:1: register.contact: "mine" is not one of own, preserve`},
+		{"lookup: {fork: all}", `f:1: lookup.fork: "all" is not one of parallel, serial, newest`},
+		{"dispatcher: {probe: down}", `f:1: dispatcher.probe: "down" is not one of always, never`},
+		{"dispatcher: {algorithm: 5}", `f:1: dispatcher.algorithm: unknown algorithm "5", want one of affinity, round-robin, hash-callid, hash-from, hash-to, hash-ruri, random, priority`},
+		{"nat: {sdp: on}", `f:1: nat.sdp: "on" is not one of off, auto, force`},
+		{"nat: {ping: on}", `f:1: nat.ping: "on" is not one of off, options, crlf`},
+		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
+		{"security: {unknown_domain: 405}", `f:1: security.unknown_domain: "405" is not one of drop, 403, 404`},
+
+		// P-15: never a success for a phone that is not there.
+		{"lookup: {missing_options: 200}", `f:1: lookup.missing_options: "200" is neither a status from 400 to 699 nor silent`},
+		{"lookup: {missing: 700}", `f:1: lookup.missing: "700" is neither a status from 400 to 699 nor silent`},
+		{"lookup: {ambiguous: drop}", `f:1: lookup.ambiguous: "drop" is neither a status from 400 to 699 nor silent`},
+
+		// Listeners.
+		{`listen: ["upd:127.0.0.1:5060"]`, `f:1: listen[0]: unknown transport "upd"`},
+		{`listen: ["5060"]`, `f:1: listen[0]: "5060" is not transport:address`},
+		{`listen: ["127.0.0.1:5060"]`, `f:1: listen[0]: unknown transport "127.0.0.1"`},
+		{`listen: ["udp:localhost:5060"]`, `f:1: listen[0]: "localhost" is not an IP address`},
+		{`listen: ["udp::5060"]`, `f:1: listen[0]: "" is not an IP address`},
+		{`listen: ["udp:127.0.0.1:65536"]`, `f:1: listen[0]: "65536" is not a port`},
+		{`listen: ["udp:127.0.0.1:"]`, `f:1: listen[0]: "udp:127.0.0.1:": no port behind the colon`},
+		{`listen: ["udp:[::1]:"]`, `f:1: listen[0]: "udp:[::1]:": no port behind the colon`},
+		{`listen: ["udp:[127.0.0.1]:5060"]`, `f:1: listen[0]: "udp:[127.0.0.1]:5060": brackets are for an IPv6 address`},
+		{`listen: ["udp:224.0.0.1"]`, `f:1: listen[0]: 224.0.0.1 is a multicast address`},
+		{`listen: []`, `f:1: listen: no listener`},
+
+		// P-58: found before the second bind fails.
+		{`listen: ["udp:127.0.0.1", "tcp:127.0.0.1", "udp:127.0.0.1:5060"]`, `f:1: listen[2]: 127.0.0.1:5060 is taken by listen[0]`},
+		{"listen: [\"tcp:127.0.0.1:8060\"]\n", `f: admin: 127.0.0.1:8060 is taken by listen[0]`},
+		{"listen: [\"tls:10.0.0.1:443\", \"wss:10.0.0.1\"]", `f:1: listen[1]: 10.0.0.1:443 is taken by listen[0]
+f:1: listen[0]: "tls" is not in this version`},
+		{"admin: 8060", `f:1: admin: "8060" is not an IP address with a port`},
+		{"admin: localhost:8060", `f:1: admin: "localhost:8060" is not an IP address with a port`},
+
+		// P-68: a wildcard listener needs a name that others can use.
+		{`listen: ["udp:127.0.0.1", "udp:0.0.0.0:5070"]`, `f:1: listen[1]: 0.0.0.0 is every address of the machine: advertise must say which one others use`},
+		{`listen: ["udp:[::]:5070"]`, `f:1: listen[0]: :: is every address of the machine: advertise must say which one others use`},
+		{"advertise: 0.0.0.0", `f:1: advertise: 0.0.0.0 is no address of a host`},
+		{`advertise: "[::]:5060"`, `f:1: advertise: :: is no address of a host`},
+		{"advertise: 203.0.113.5\nlisten: [\"udp:0.0.0.0\"]", `f:1: advertise: "203.0.113.5" is a placeholder, and listen[0] has no address of its own`},
+		{"advertise: sip.example.com\nlisten: [\"udp:0.0.0.0\"]", `f:1: advertise: "sip.example.com" is a placeholder, and listen[0] has no address of its own`},
+		{"advertise: YOUR-PUBLIC-IP\nlisten: [\"udp:0.0.0.0\"]", `f:1: advertise: "your-public-ip" is a placeholder, and listen[0] has no address of its own`},
+		{"advertise: <public address>\nlisten: [\"udp:0.0.0.0\"]", `f:1: advertise: "<public address>" is not a host: character not allowed in host`},
+		{"advertise: ${PUBLIC_IP}", `f:1: advertise: "${PUBLIC_IP}" is not a host: character not allowed in host`},
+		{"advertise: proxy.test:0", `f:1: advertise: "0" is not a port`},
+		{`advertise: ":5060"`, `f:1: advertise: "" is not a host: no host`},
+
+		// Numbers and durations.
+		{"reload: -1s", `f:1: reload: -1s is less than 0s`},
+		{"timers: {t1: 0s}", `f:1: timers.t1: 0s is less than 1ms`},
+		{"timers: {t1: 1s, t2: 500ms}", `f:1: timers.t2: 500ms is less than t1, which is 1s`},
+		{"timers: {branch: 32s}", `f:1: timers.branch: 32s is not less than 32s`},
+		{"timers: {branch: -1s}", `f:1: timers.branch: -1s is less than 1ms`},
+		{"timers: {c: 500ms}", `f:1: timers.c: 500ms is less than 1s`},
+		{"register: {default_expires: 0s}", `f:1: register.default_expires: 0s is less than 1s`},
+		{"register: {default_expires: 1500ms}", `f:1: register.default_expires: 1.5s is not a whole number of seconds below 2^32`},
+		{"register: {max_expires: 2000000h}", `f:1: register.max_expires: 2000000h0m0s is not a whole number of seconds below 2^32`},
+		{"register: {max_expires: 10m}", `f:1: register.max_expires: 10m0s is less than default_expires, which is 1h0m0s`},
+		{"register: {max_contacts: -1}", `f:1: register.max_contacts: -1 is less than 0`},
+		{"dispatcher: {interval: -1s}", `f:1: dispatcher.interval: -1s is less than 0s`},
+		{"dispatcher: {timeout: 0s}", `f:1: dispatcher.timeout: 0s is less than 1ms`},
+		{"dispatcher: {fall: 0, rise: 0}", "f:1: dispatcher.fall: 0 is less than 1\nf:1: dispatcher.rise: 0 is less than 1"},
+		{"nat: {ping_interval: 0s}", `f:1: nat.ping_interval: 0s is less than 1s`},
+		{"acct: {dialog_timeout: 0s}", `f:1: acct.dialog_timeout: 0s is less than 1s`},
+
+		// Sets.
+		{tenants(set("setid: ")), `f:1: tenants[0].setid: want a number from 1`},
+		{tenants(set("setid: 0")), `f:1: tenants[0].setid: want a number from 1`},
+		{tenants(set("setid: ten")), `f:1: tenants[0].setid: "ten" is not a whole number`},
+		{tenants(set("setid: 10"), set("domains: [b.test]")), `f:1: tenants[1].setid: 10 is that of tenants[0] already`},
+		{tenants(set("domains: ")), `f:1: tenants[0].domains: no domain`},
+		{tenants(set("domains: []")), `f:1: tenants[0].domains: no domain`},
+		{tenants(set("domains: [a b]")), `f:1: tenants[0].domains[0]: "a b" is not a host: character not allowed in host`},
+		{tenants(set("domains: ['*']")), `f:1: tenants[0].domains[0]: "*" is not a host: character not allowed in host`},
+		{tenants(set("domains: ['']")), `f:1: tenants[0].domains[0]: "" is not a host: no host`},
+		{tenants(set("register: {max_contacts: 1}")), `f:1: tenants[0].register.max_contacts: unknown key`},
+		{tenants(set("lookup: {missing: 99}")), `f:1: tenants[0].lookup.missing: "99" is neither a status from 400 to 699 nor silent`},
+		{tenants(set("nat: {ping_interval: 1ms}")), `f:1: tenants[0].nat.ping_interval: 1ms is less than 1s`},
+
+		// P-76: these are the same domain.
+		{tenants(set("setid: 10"), set("setid: 20")), `f:1: tenants[1].domains[0]: "a.test" is there already, as tenants[0].domains[0]`},
+		{tenants(set("domains: [a.test, 'A.TEST.:5060']")), `f:1: tenants[0].domains[1]: "a.test" is there already, as tenants[0].domains[0]`},
+
+		// Destinations.
+		{destination(""), `f:1: tenants[0].destinations: no destination`},
+		{destination("{weight: 1}"), `f:1: tenants[0].destinations[0].uri: want one, such as sip:10.0.1.10:5060`},
+		{destination("{uri: 'tel:1'}"), `f:1: tenants[0].destinations[0].uri: "tel:1" is not a URI with the scheme sip`},
+		{destination("{uri: 10.0.1.10}"), `f:1: tenants[0].destinations[0].uri: "10.0.1.10" is not a URI with the scheme sip`},
+		{destination("{uri: 'sips:10.0.1.10'}"), `f:1: tenants[0].destinations[0].uri: "sips:10.0.1.10" is not a URI with the scheme sip`},
+		{destination("{uri: 'sip:10.0.1.10:x'}"), `f:1: tenants[0].destinations[0].uri: "sip:10.0.1.10:x" is not a URI: port is not a number`},
+		{destination("{uri: 'sip:401@10.0.1.10'}"), `f:1: tenants[0].destinations[0].uri: a destination has no user`},
+		{destination("{uri: 'sip:10.0.1.10?a=b'}"), `f:1: tenants[0].destinations[0].uri: a destination has no headers`},
+		{destination("{uri: 'sip:10.0.1.10;lr'}"), `f:1: tenants[0].destinations[0].uri: parameters "lr", want none but transport`},
+		{destination("{uri: 'sip:10.0.1.10;transport=tcp;lr'}"), `f:1: tenants[0].destinations[0].uri: parameters "transport=tcp;lr", want none but transport`},
+		{destination("{uri: 'sip:10.0.1.10;transport=sctp'}"), `f:1: tenants[0].destinations[0].uri: unknown transport "sctp"`},
+		{destination("{uri: 'sip:10.0.1.10;transport=ws'}"), `f:1: tenants[0].destinations[0].uri: transport "ws" is not for a PBX`},
+		{destination("{uri: 'sip:0.0.0.0'}"), `f:1: tenants[0].destinations[0].uri: 0.0.0.0 is no address of a host`},
+		{destination("{uri: 'sip:10.0.1.10'}, {uri: 'sip:10.0.1.10:5060;transport=UDP'}"), `f:1: tenants[0].destinations[1].uri: sip:10.0.1.10:5060 is there already, as tenants[0].destinations[0].uri`},
+		{destination("{uri: 'sip:a.test', weight: -1}"), `f:1: tenants[0].destinations[0].weight: -1 is not between 0 and 2147483647`},
+		{destination("{uri: 'sip:a.test', weight: 0.5}"), `f:1: tenants[0].destinations[0].weight: "0.5" is not a whole number`},
+		{destination("{uri: 'sip:a.test', state: 3}"), `f:1: tenants[0].destinations[0].state: "3" is not one of 0 (active), 1 (inactive), 2 (probing)`},
+
+		// P-63: addresses are compared as numbers, never as text.
+		{destination("{uri: 'sip:a.test', sources: [10.0.1]}"), `f:1: tenants[0].destinations[0].sources[0]: "10.0.1" is neither an IP address nor a prefix`},
+		{destination("{uri: 'sip:a.test', sources: [010.0.1.10]}"), `f:1: tenants[0].destinations[0].sources[0]: "010.0.1.10" is neither an IP address nor a prefix`},
+		{destination("{uri: 'sip:a.test', sources: [10.0.0.0/33]}"), `f:1: tenants[0].destinations[0].sources[0]: "10.0.0.0/33" is neither an IP address nor a prefix`},
+		{destination("{uri: 'sip:a.test', sources: [10.0.8.1/24]}"), `f:1: tenants[0].destinations[0].sources[0]: "10.0.8.1/24" has bits behind the prefix, want 10.0.8.0/24 or 10.0.8.1`},
+		{destination("{uri: 'sip:a.test', sources: [0.0.0.0/0]}"), `f:1: tenants[0].destinations[0].sources[0]: "0.0.0.0/0" is every address there is`},
+		{destination("{uri: 'sip:a.test', sources: [pbx.test]}"), `f:1: tenants[0].destinations[0].sources[0]: "pbx.test" is neither an IP address nor a prefix`},
+
+		// Secrets are not printed.
+		{"secret: short", `f:1: secret: too short, want at least 16 characters`},
+		{"secret: {a: b}", `f:1: secret: want a single value, not keys`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.in, func(t *testing.T) { wantFault(t, tt.in, nil, tt.want) })
+	}
+}
+
+// What this version does not have is refused and not ignored.
+func TestParse_NotInThisVersion(t *testing.T) {
+	tests := []struct {
+		in, want string
+	}{
+		{"database: root:pw@/db", `f:1: database: not in this version`},
+		{"store: mysql", `f:1: store: "mysql" is not in this version`},
+		{"store: cached", `f:1: store: "cached" is not in this version`},
+		{`listen: ["tls:127.0.0.1"]`, `f:1: listen[0]: "tls" is not in this version`},
+		{`listen: ["ws:127.0.0.1", "wss:127.0.0.1"]`, "f:1: listen[0]: \"ws\" is not in this version\nf:1: listen[1]: \"wss\" is not in this version"},
+		{"register: {path: on}", `f:1: register.path: not in this version`},
+		{"nat: {sdp: auto}", `f:1: nat.sdp: "auto" is not in this version`},
+		{"nat: {sdp: force}", `f:1: nat.sdp: "force" is not in this version`},
+		{"nat: {ping: options}", `f:1: nat.ping: "options" is not in this version`},
+		{"nat: {ping: crlf}", `f:1: nat.ping: "crlf" is not in this version`},
+		{"acct: {to: mysql}", `f:1: acct.to: "mysql" is not in this version`},
+		{"acct: {to: json}", `f:1: acct.to: "json" is not in this version`},
+		{"tls: {cert: a.pem, key: b.pem}", "f:1: tls.cert: not in this version\nf:1: tls.key: not in this version"},
+		{"dispatcher: {algorithm: least-calls}", `f:1: dispatcher.algorithm: "least-calls" is not in this version`},
+		{"dispatcher: {algorithm: least-latency}", `f:1: dispatcher.algorithm: "least-latency" is not in this version`},
+		{destination("{uri: 'sip:10.0.1.10;transport=tls'}"), `f:1: tenants[0].destinations[0].uri: "tls" is not in this version`},
+		{tenants(set("register: {path: on}")), `f:1: tenants[0].register.path: not in this version`},
+		{tenants(set("nat: {ping: crlf}")), `f:1: tenants[0].nat.ping: "crlf" is not in this version`},
+
+		// What a set inherits is said once.
+		{"nat: {sdp: auto}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: nat.sdp: "auto" is not in this version`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.in, func(t *testing.T) { wantFault(t, tt.in, nil, tt.want) })
+	}
+}
+
+// P-54: a fault of the environment names the variable.
+func TestParse_FaultsOfEnvironment(t *testing.T) {
+	env := environment{"SIPWARD_SECRET": "short", "SIPWARD_DATABASE": "root:pw@/db"}
+	wantFault(t, "secret: also short\nreload: 1", env, `f:2: reload: "1" is not a duration such as 30s, 500ms or 1h
+config: SIPWARD_SECRET: too short, want at least 16 characters
+config: SIPWARD_DATABASE: not in this version`)
+}
+
+func wantFault(t *testing.T, in string, env environment, want string) {
+	t.Helper()
+	c, err := config.Parse([]byte(in), "f", env.get)
+	if err == nil {
+		t.Fatalf("got no error, want %s", want)
+	}
+	if c != nil {
+		t.Error("got a configuration and an error")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// All faults of a file are reported at once, in the order of its lines.
+func TestParse_ReportsAllFaults(t *testing.T) {
+	_, err := config.Parse([]byte(readFile(t, filepath.Join("testdata", "faults.yaml"))), "faults.yaml", nil)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	golden := filepath.Join("testdata", "faults.golden")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, []byte(err.Error()+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(readFile(t, golden), err.Error()+"\n"); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestError_Fields(t *testing.T) {
+	_, err := config.Parse([]byte("\nreload: 1\n"), "proxy.yaml", nil)
+	fault, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	want := &config.Error{File: "proxy.yaml", Line: 2, Path: "reload", Message: `"1" is not a duration such as 30s, 500ms or 1h`}
+	if diff := cmp.Diff(want, fault); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	c := config.Default()
+	c.Timers.T1 = -1
+	c.NAT.Ping = config.PingCRLF
+	c.Tenants = []config.Tenant{{SetID: 1}}
+	want := `config: timers.t1: -1ns is less than 1ms
+config: tenants[0].domains: no domain
+config: tenants[0].destinations: no destination
+config: tenants[0].nat.ping_interval: 0s is less than 1s
+config: nat.ping: "crlf" is not in this version`
+	if diff := cmp.Diff(want, c.Validate().Error()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,227 @@
+package config
+
+import (
+	"math"
+	"net/netip"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// minSecret is the least number of characters of a secret.
+	minSecret = 16
+
+	// maxBranch is when RFC 3261 section 17.1 gives up an unanswered request
+	// by itself (64*T1).
+	maxBranch = 32 * time.Second
+
+	// minTimerC is far below what RFC 3261 section 16.6 wants, which is more
+	// than three minutes, because it also bounds ringing.
+	minTimerC = time.Second
+)
+
+// Validate reports what is wrong with c, all faults joined. [Load] and [Parse]
+// have done it already; it is for a Config put together by other means.
+func (c *Config) Validate() error {
+	f := &faults{}
+	(&validator{c, f}).run()
+	return f.err()
+}
+
+// validator checks what no value can check for itself. Values that were at
+// fault when they were read are zero or have their default, and are passed
+// over.
+type validator struct {
+	*Config
+	faults *faults
+}
+
+func (v *validator) run() {
+	v.secrets()
+	v.listeners()
+	v.advertised()
+	v.durations()
+	v.numbers()
+	v.sets()
+	v.missingFeatures()
+}
+
+// fault reports a fault unless it follows from one that is known already.
+func (v *validator) fault(path, format string, args ...any) {
+	if !v.faults.covers(path) {
+		v.faults.add(path, format, args...)
+	}
+}
+
+func (v *validator) secrets() {
+	if n := utf8.RuneCountInString(string(v.Secret)); n > 0 && n < minSecret {
+		v.fault("secret", "too short, want at least %d characters", minSecret)
+	}
+}
+
+func (v *validator) listeners() {
+	if len(v.Listen) == 0 {
+		v.fault("listen", "no listener")
+	}
+	type port struct {
+		stream bool
+		addr   netip.AddrPort
+	}
+	taken := map[port]string{}
+	take := func(path string, stream bool, addr netip.AddrPort) {
+		if addr.Port() == 0 { // none, or any that is free
+			return
+		}
+		if first, ok := taken[port{stream, addr}]; ok {
+			v.fault(path, "%v is taken by %s", addr, first)
+			return
+		}
+		taken[port{stream, addr}] = path
+	}
+	for i, l := range v.Listen {
+		path := index("listen", i)
+		if l.Addr.Addr().IsMulticast() {
+			v.fault(path, "%v is a multicast address", l.Addr.Addr())
+		}
+		take(path, l.Transport.stream(), l.Addr)
+	}
+	take("admin", true, v.Admin)
+}
+
+// advertised checks that others are told an address where the proxy can be
+// reached.
+func (v *validator) advertised() {
+	for i, l := range v.Listen {
+		switch path := index("listen", i); {
+		case !l.wildcard():
+		case v.Advertise.Host == "" && !v.faults.has("advertise"):
+			v.fault(path, "%v is every address of the machine: advertise must say which one others use", l.Addr.Addr())
+		case isPlaceholder(v.Advertise.Host):
+			v.fault("advertise", "%q is a placeholder, and %s has no address of its own", v.Advertise.Host, path)
+		}
+	}
+}
+
+func (v *validator) durations() {
+	const ms = time.Millisecond
+	for _, d := range []struct {
+		path       string
+		value, min time.Duration
+	}{
+		{"reload", v.Reload, 0},
+		{"timers.t1", v.Timers.T1, ms},
+		{"timers.t2", v.Timers.T2, ms},
+		{"timers.branch", v.Timers.Branch, ms},
+		{"timers.c", v.Timers.C, minTimerC},
+		{"register.default_expires", v.Register.DefaultExpires, time.Second},
+		{"register.max_expires", v.Register.MaxExpires, 0},
+		{"dispatcher.interval", v.Dispatcher.Interval, 0},
+		{"dispatcher.timeout", v.Dispatcher.Timeout, ms},
+		{"nat.ping_interval", v.NAT.PingInterval, time.Second},
+		{"acct.dialog_timeout", v.Acct.DialogTimeout, time.Second},
+	} {
+		if d.value < d.min {
+			v.fault(d.path, "%v is less than %v", d.value, d.min)
+		}
+	}
+	if t := v.Timers; t.T2 < t.T1 && !v.faults.has("timers.t1") {
+		v.fault("timers.t2", "%v is less than t1, which is %v", t.T2, t.T1)
+	}
+	if v.Timers.Branch >= maxBranch {
+		v.fault("timers.branch", "%v is not less than %v", v.Timers.Branch, maxBranch)
+	}
+	v.expires()
+}
+
+// expires checks what ends up in an Expires header field (RFC 3261 section
+// 20.19).
+func (v *validator) expires() {
+	r := v.Register
+	for _, d := range []struct {
+		path  string
+		value time.Duration
+	}{
+		{"register.default_expires", r.DefaultExpires},
+		{"register.max_expires", r.MaxExpires},
+	} {
+		if d.value%time.Second != 0 || d.value/time.Second > math.MaxUint32 {
+			v.fault(d.path, "%v is not a whole number of seconds below 2^32", d.value)
+		}
+	}
+	if r.MaxExpires > 0 && r.MaxExpires < r.DefaultExpires && !v.faults.has("register.default_expires") {
+		v.fault("register.max_expires", "%v is less than default_expires, which is %v", r.MaxExpires, r.DefaultExpires)
+	}
+}
+
+func (v *validator) numbers() {
+	for _, n := range []struct {
+		path       string
+		value, min int
+	}{
+		{"register.max_contacts", v.Register.MaxContacts, 0},
+		{"dispatcher.fall", v.Dispatcher.Fall, 1},
+		{"dispatcher.rise", v.Dispatcher.Rise, 1},
+	} {
+		if n.value < n.min {
+			v.fault(n.path, "%d is less than %d", n.value, n.min)
+		}
+	}
+}
+
+func (v *validator) sets() {
+	ids, domains := map[int]string{}, map[Domain]string{}
+	for i, t := range v.Tenants {
+		path := index("tenants", i)
+		v.setID(path, t, ids)
+		if len(t.Domains) == 0 {
+			v.fault(join(path, "domains"), "no domain")
+		}
+		for j, domain := range t.Domains {
+			p := index(join(path, "domains"), j)
+			if first, ok := domains[domain]; ok {
+				v.fault(p, "%q is there already, as %s", domain, first)
+			} else if domain != "" {
+				domains[domain] = p
+			}
+		}
+		v.destinations(join(path, "destinations"), t.Destinations)
+		if p, d := join(path, "nat.ping_interval"), t.NAT.PingInterval; d < time.Second && v.faults.given(p) {
+			v.fault(p, "%v is less than %v", d, time.Second)
+		}
+	}
+}
+
+func (v *validator) setID(path string, t Tenant, ids map[int]string) {
+	p := join(path, "setid")
+	first, taken := ids[t.SetID]
+	switch {
+	case t.SetID < 1:
+		v.fault(p, "want a number from 1")
+	case taken:
+		v.fault(p, "%d is that of %s already", t.SetID, first)
+	default:
+		ids[t.SetID] = path
+	}
+}
+
+func (v *validator) destinations(path string, list []Destination) {
+	if len(list) == 0 {
+		v.fault(path, "no destination")
+	}
+	seen := map[URI]string{}
+	for i, d := range list {
+		p := index(path, i)
+		first, dup := seen[d.URI]
+		switch {
+		case d.URI.Host == "":
+			v.fault(join(p, "uri"), "want one, such as sip:10.0.1.10:5060")
+		case dup:
+			v.fault(join(p, "uri"), "%v is there already, as %s", d.URI, first)
+		default:
+			seen[d.URI] = join(p, "uri")
+		}
+		if d.Weight < 0 || d.Weight > math.MaxInt32 {
+			v.fault(join(p, "weight"), "%d is not between 0 and %d", d.Weight, math.MaxInt32)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Store is where bindings are kept.
+type Store string
+
+const (
+	StoreAuto   Store = "auto" // StoreCached with a database, StoreMemory without
+	StoreMemory Store = "memory"
+	StoreMySQL  Store = "mysql"
+	StoreCached Store = "cached" // the database behind a write-through cache
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *Store) UnmarshalText(text []byte) error {
+	return oneOf(s, text, StoreAuto, StoreMemory, StoreMySQL, StoreCached)
+}
+
+// Contact is the Contact that a PBX is given in a relayed REGISTER.
+type Contact string
+
+const (
+	ContactOwn      Contact = "own"      // one of the proxy; the phone sees its own in the answer
+	ContactPreserve Contact = "preserve" // the phone's
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (c *Contact) UnmarshalText(text []byte) error {
+	return oneOf(c, text, ContactOwn, ContactPreserve)
+}
+
+// Fork is the order in which the phones of one AOR are called.
+type Fork string
+
+const (
+	ForkParallel Fork = "parallel" // all at once
+	ForkSerial   Fork = "serial"   // one after the other, by q
+	ForkNewest   Fork = "newest"   // only the one that registered last
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (f *Fork) UnmarshalText(text []byte) error {
+	return oneOf(f, text, ForkParallel, ForkSerial, ForkNewest)
+}
+
+// Probe is when destinations are probed with OPTIONS.
+type Probe string
+
+const (
+	ProbeAlways Probe = "always"
+	ProbeNever  Probe = "never"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *Probe) UnmarshalText(text []byte) error {
+	return oneOf(p, text, ProbeAlways, ProbeNever)
+}
+
+// SDP is when the addresses in the SDP of phones are repaired.
+type SDP string
+
+const (
+	SDPOff   SDP = "off"
+	SDPAuto  SDP = "auto"  // private addresses of phones behind NAT
+	SDPForce SDP = "force" // always
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *SDP) UnmarshalText(text []byte) error {
+	return oneOf(s, text, SDPOff, SDPAuto, SDPForce)
+}
+
+// Ping is what keeps the NAT bindings of phones open.
+type Ping string
+
+const (
+	PingOff     Ping = "off"
+	PingOptions Ping = "options"
+	PingCRLF    Ping = "crlf"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (p *Ping) UnmarshalText(text []byte) error {
+	return oneOf(p, text, PingOff, PingOptions, PingCRLF)
+}
+
+// AcctTo is where call records go.
+type AcctTo string
+
+const (
+	AcctAuto  AcctTo = "auto" // AcctMySQL with a database, AcctOff without
+	AcctMySQL AcctTo = "mysql"
+	AcctJSON  AcctTo = "json"
+	AcctOff   AcctTo = "off"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (a *AcctTo) UnmarshalText(text []byte) error {
+	return oneOf(a, text, AcctAuto, AcctMySQL, AcctJSON, AcctOff)
+}
+
+// LogFormat is how log records are written.
+type LogFormat string
+
+const (
+	LogAuto LogFormat = "auto" // LogText on a terminal, LogJSON otherwise
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (f *LogFormat) UnmarshalText(text []byte) error {
+	return oneOf(f, text, LogAuto, LogText, LogJSON)
+}
+
+// oneOf sets dst to the word that text is, if it is one of words.
+func oneOf[T ~string](dst *T, text []byte, words ...T) error {
+	list := make([]string, len(words))
+	for i, w := range words {
+		if string(w) == string(text) {
+			*dst = w
+			return nil
+		}
+		list[i] = string(w)
+	}
+	return fmt.Errorf("%q is not one of %s", text, strings.Join(list, ", "))
+}
+
+// Status is the status code that a request is refused with. The zero Status is
+// [Silent].
+type Status int
+
+// Silent is no answer at all.
+const Silent Status = 0
+
+// String returns the code, or "silent".
+func (s Status) String() string {
+	if s == Silent {
+		return "silent"
+	}
+	return strconv.Itoa(int(s))
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes codes from 400
+// to 699: nothing that could be mistaken for a phone that answers.
+func (s *Status) UnmarshalText(text []byte) error {
+	if string(text) == "silent" {
+		*s = Silent
+		return nil
+	}
+	code, err := strconv.Atoi(string(text))
+	if err != nil || code < 400 || code > 699 {
+		return fmt.Errorf("%q is neither a status from 400 to 699 nor silent", text)
+	}
+	*s = Status(code)
+	return nil
+}
+
+// Refusal is how a request from a stranger is refused: with 403, with 404, or
+// not at all. The zero Refusal is [Drop].
+type Refusal int
+
+// Drop is no answer at all.
+const Drop Refusal = 0
+
+// String returns the status code, or "drop".
+func (r Refusal) String() string {
+	if r == Drop {
+		return "drop"
+	}
+	return strconv.Itoa(int(r))
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (r Refusal) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *Refusal) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "drop":
+		*r = Drop
+	case "403":
+		*r = 403
+	case "404":
+		*r = 404
+	default:
+		return fmt.Errorf("%q is not one of drop, 403, 404", text)
+	}
+	return nil
+}

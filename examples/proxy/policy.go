@@ -1,0 +1,324 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
+)
+
+// allow is what the proxy lets through, told in answers of its own.
+const allow = "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, NOTIFY, SUBSCRIBE, PRACK, UPDATE, INFO, REFER, MESSAGE, PUBLISH"
+
+var _ relay.Policy = (*Proxy)(nil)
+
+// Symmetric implements [relay.Policy]: whoever is no PBX may be behind NAT.
+func (p *Proxy) Symmetric(f transport.Flow) bool {
+	return len(p.state.Load().tenants.Candidates(f.Remote())) == 0
+}
+
+// Route implements [relay.Policy]: it asks the routing function, and carries
+// out what that says.
+func (p *Proxy) Route(c *relay.Context) {
+	st := p.state.Load()
+	req := requests.Get().(*route.Request)
+	defer requests.Put(req)
+	uri, forged := p.read(c, req)
+	alias := req.Alias
+	if c.Message.Method == "ACK" && !req.Trusted && c.NextRoute == "" && !forged && p.ackPeer(c, uri, alias) {
+		return
+	}
+	src := route.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}
+	d := route.Decide(context.Background(), req, src, &st.world)
+	p.counters.reasons[d.Reason].Add(1)
+	if d.ToDiffers {
+		p.counters.toDiffers.Add(1)
+	}
+	if p.debug {
+		p.log.Debug("routed", "method", c.Message.Method, "uri", c.RequestURI, "src", src.Addr,
+			"call_id", c.Message.CallID, "decision", d.String())
+	}
+	switch d.Action {
+	case route.ToPhones:
+		p.toPhones(c, st, &d)
+	case route.ToSet:
+		p.toSet(c, st, &d, src, uri)
+	case route.ToURI:
+		p.toURI(c, &d, uri, alias)
+	case route.Wait:
+		p.hold(c, st, &d)
+	case route.Local:
+		c.Refuse(200, "OK", allow, "Accept: */*", "Supported: ")
+	case route.Reply:
+		p.refuse(c, &d)
+	default:
+		c.Drop()
+	}
+}
+
+// requests saves an allocation for each request: one lives as long as [Proxy.Route].
+var requests = sync.Pool{New: func() any { return new(route.Request) }}
+
+// read fills in what routing looks at, and returns the Request-URI without an
+// alias of ours, and whether there was an alias that only looked like one.
+func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged bool) {
+	m := c.Message
+	uri = c.RequestURI
+	*req = route.From(m)
+	if m.ToTag != "" {
+		flow, rest, err := p.alias.Parse(uri)
+		req.Alias, uri, forged = flow, rest, errors.Is(err, natfix.ErrForged)
+		for _, own := range c.OwnRoutes {
+			req.Trusted = req.Trusted || p.seal.proves(own, m.CallID)
+		}
+		req.Trusted = req.Trusted && !forged
+	}
+	if uri != m.RequestURI {
+		req.Target, _ = location.ParseURI(uri)
+	}
+	if c.NextRoute != "" {
+		if a, err := sipmsg.ParseNameAddr(c.NextRoute); err == nil {
+			req.NextRoute, _ = location.ParseURI(a.URI)
+		}
+	}
+	return uri, forged
+}
+
+// ackPeer sends an ACK that has no Route of this dialog to where the 2xx came
+// from: some phones do not copy the Record-Route, or have the proxy in their
+// settings as a Route of all they send (P-24). It reports false if we have
+// not seen the 2xx.
+func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool {
+	f := c.Peer()
+	if f == (transport.Flow{}) {
+		return false
+	}
+	if alias.Remote.IsValid() {
+		var ok bool
+		if f, ok = p.find(alias); !ok {
+			return false
+		}
+	}
+	p.counters.reasons[route.InDialog].Add(1)
+	c.Forward(relay.Plan{Targets: one(relay.Target{Flow: f, RequestURI: uri})})
+	return true
+}
+
+func one(t relay.Target) [][]relay.Target { return [][]relay.Target{{t}} }
+
+// refuse answers a request that goes nowhere.
+func (p *Proxy) refuse(c *relay.Context, d *route.Decision) {
+	if d.Err != nil {
+		p.log.Error("bindings cannot be looked up", "call_id", c.Message.CallID, "err", d.Err)
+	}
+	if d.Reason == route.Ambiguous {
+		p.log.Warn("ambiguous request refused", "method", c.Message.Method, "uri", c.RequestURI,
+			"src", c.Message.Source, "call_id", c.Message.CallID)
+	}
+	c.Refuse(d.Status, reasonPhrase(d.Status))
+}
+
+// hold lets the request wait, once, for the REGISTER that it has overtaken.
+func (p *Proxy) hold(c *relay.Context, st *state, d *route.Decision) {
+	if c.Retried || !p.pending.wait(d.AOR, c.Retry) {
+		p.counters.reasons[route.Missing].Add(1)
+		p.missing(c, st, d.Set)
+	}
+}
+
+// missing answers a request to a user that is not registered.
+func (p *Proxy) missing(c *relay.Context, st *state, set int) {
+	status := st.missing(set, c.Message.Method)
+	if status == route.Silent {
+		c.Drop()
+		return
+	}
+	c.Refuse(int(status), reasonPhrase(int(status)))
+}
+
+// missing is what the operator wants to be answered for a phone that is not
+// there.
+func (st *state) missing(set int, method string) route.Answer {
+	l := st.policy.Lookup
+	if own, ok := st.policy.Sets[set]; ok {
+		l = own
+	}
+	if method == "OPTIONS" {
+		return l.MissingOptions
+	}
+	return l.Missing
+}
+
+// toSet sends the request to a PBX of a set, the others being there if that
+// one does not answer.
+func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string) {
+	targets, err := p.destinations(st, d, c.Message, src)
+	if err != nil {
+		p.counters.unavailable.Add(1)
+		p.log.Warn("no PBX for a request", "setid", d.Set, "method", c.Message.Method, "call_id", c.Message.CallID, "err", err)
+		c.Refuse(503, "Service Unavailable", "Retry-After: 10")
+		return
+	}
+	plan := relay.Plan{Targets: targets, Failover: true}
+	if c.Message.Method == "REGISTER" {
+		p.register(c, st, d, plan)
+		return
+	}
+	edit := p.contactEdit(c)
+	for i := range targets {
+		targets[i][0].RequestURI, targets[i][0].Edit = uri, edit
+	}
+	p.keepDialog(c.Message, &plan)
+	c.Forward(plan)
+}
+
+// destinations returns the PBXes of the set in the order to try them, one a
+// group.
+func (p *Proxy) destinations(st *state, d *route.Decision, m *sipmsg.Message, src route.Source) ([][]relay.Target, error) {
+	buf := selections.Get().(*[]dispatcher.Destination)
+	defer selections.Put(buf)
+	ds, err := st.sets.Select(d.Set, st.affinity(d, m, src), (*buf)[:0])
+	if err != nil {
+		return nil, err
+	}
+	*buf = ds
+	if m.Method != "REGISTER" && d.Registrar != "" {
+		toFront(ds, d.Registrar)
+	}
+	all := make([]relay.Target, 0, len(ds))
+	for i := range ds {
+		var local listener
+		if ds[i].Socket != "" {
+			local = p.names.bySocket(ds[i].Socket)
+		}
+		for _, h := range st.hops[ds[i].URI] {
+			all = append(all, relay.Target{Network: h.network, Remote: h.remote, Local: local.addr, Context: ds[i].URI})
+		}
+	}
+	if len(all) == 0 {
+		return nil, dispatcher.ErrAllDown
+	}
+	groups := make([][]relay.Target, len(all))
+	for i := range all {
+		groups[i] = all[i : i+1 : i+1]
+	}
+	return groups, nil
+}
+
+// selections are buffers for [dispatcher.Dispatcher.Select].
+var selections = sync.Pool{New: func() any { return new([]dispatcher.Destination) }}
+
+// toFront moves the destination with this URI before the others.
+func toFront(ds []dispatcher.Destination, uri string) {
+	for i := range ds {
+		if ds[i].URI == uri {
+			first := ds[i]
+			copy(ds[1:i+1], ds[:i])
+			ds[0] = first
+			return
+		}
+	}
+}
+
+// affinity returns what the PBX is chosen by.
+func (st *state) affinity(d *route.Decision, m *sipmsg.Message, src route.Source) string {
+	switch st.key {
+	case dispatcher.KeyCallID:
+		return m.CallID
+	case dispatcher.KeyFrom:
+		return addressOf(m.Get(sipmsg.From))
+	case dispatcher.KeyTo:
+		return addressOf(m.Get(sipmsg.To))
+	case dispatcher.KeyRequestURI:
+		return m.RequestURI
+	case dispatcher.KeyNone:
+		return ""
+	}
+	return d.AffinityKey(src)
+}
+
+func addressOf(value string) string {
+	a, _ := sipmsg.ParseNameAddr(value) // a message that got here has one
+	return a.URI
+}
+
+// toPhones sends a request of a PBX to the phones of a user.
+func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision) {
+	var plan relay.Plan
+	var all []relay.Target
+	for i := range d.Targets {
+		if t, ok := p.phone(d.AOR, &d.Targets[i]); ok {
+			all = append(all, t)
+		}
+	}
+	if len(all) == 0 { // registered, but over connections that are gone
+		p.counters.unreachable.Add(1)
+		if st.missing(d.Set, c.Message.Method) == route.Silent { // an Asterisk takes any answer for a sign of life
+			c.Drop()
+			return
+		}
+		c.Refuse(480, "Temporarily Unavailable")
+		return
+	}
+	plan.Targets = groupsOf(all, c.Message.Method, d)
+	p.keepDialog(c.Message, &plan)
+	plan.Answer = p.phoneAnswers(c.Message.Method)
+	c.Forward(plan)
+}
+
+// groupsOf arranges the targets of d by the way to fork: one after the other,
+// or at once those that have the same q (RFC 3261 section 16.6).
+func groupsOf(all []relay.Target, method string, d *route.Decision) [][]relay.Target {
+	if method != "INVITE" && d.Fork == route.Parallel {
+		return [][]relay.Target{all}
+	}
+	var groups [][]relay.Target
+	begin := 0
+	for i := 1; i <= len(all); i++ {
+		if i == len(all) || d.Fork == route.Serial || all[i].Context != all[begin].Context {
+			groups = append(groups, all[begin:i:i])
+			begin = i
+		}
+	}
+	return groups
+}
+
+// keepDialog puts us into the route of the dialog that m may begin.
+func (p *Proxy) keepDialog(m *sipmsg.Message, plan *relay.Plan) {
+	switch m.Method {
+	case "INVITE", "SUBSCRIBE", "REFER":
+		if m.ToTag == "" {
+			plan.RecordRoute, plan.RouteParams = true, p.seal.routeParams(m.CallID)
+		}
+	}
+}
+
+// reasonPhrase returns the phrase for a status of a decision.
+func reasonPhrase(status int) string {
+	switch status {
+	case 403:
+		return "Forbidden"
+	case 404:
+		return "Not Found"
+	case 416:
+		return "Unsupported URI Scheme"
+	case 480:
+		return "Temporarily Unavailable"
+	case 481:
+		return "Call/Transaction Does Not Exist"
+	case 485:
+		return "Ambiguous"
+	case 500:
+		return "Server Internal Error"
+	case 503:
+		return "Service Unavailable"
+	}
+	return "Refused"
+}

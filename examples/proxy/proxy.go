@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
+	"github.com/sipward/sipward/registrar"
+	"github.com/sipward/sipward/tenant"
+)
+
+// Proxy is the complete edge proxy: it wires the library's packages and the
+// engine together.
+type Proxy struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	debug     bool // the log takes debug records
+	names     *names
+	seal      *seal
+	alias     *natfix.Aliaser
+	store     location.Store
+	contacts  location.ContactFinder // of store
+	flows     location.FlowFinder    // of store
+	registrar *registrar.Registrar
+	transport *transport.Layer
+	relay     *relay.Relay
+	pending   *pending
+	lookup    config.LookupHost
+
+	state      atomic.Pointer[state]
+	counters   counters
+	background sync.WaitGroup // look-ups of names
+}
+
+// counters are what no part of the engine counts.
+type counters struct {
+	reasons     [256]atomic.Uint64 // decisions, by [route.Reason]
+	unavailable atomic.Uint64      // no destination of a set is usable
+	unreachable atomic.Uint64      // the phone's connection is gone
+	toDiffers   atomic.Uint64      // Request-URI and To name different hosts
+}
+
+// newProxy builds a proxy for cfg; nothing runs yet, no socket is open.
+func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy, error) {
+	p := &Proxy{
+		cfg:     cfg,
+		log:     log,
+		debug:   log.Enabled(ctx, slog.LevelDebug),
+		names:   newNames(cfg, localAddrs()),
+		pending: newPending(),
+		lookup:  lookupHost,
+	}
+	if err := p.makeKeys(); err != nil {
+		return nil, err
+	}
+	st, warnings, err := newState(ctx, cfg, p.lookup)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		log.Warn("configuration", "err", w)
+	}
+	p.use(st)
+	if err := p.makeStore(); err != nil {
+		return nil, err
+	}
+	if p.transport, err = transport.New(transport.Config{Handler: (*handler)(p), Logger: log}); err != nil {
+		return nil, err
+	}
+	p.relay, err = relay.New(relay.Config{
+		Policy: p, Network: p.transport, Own: p.names.isOwn, SentBy: p.names.of, Logger: log,
+		T1: cfg.Timers.T1, T2: cfg.Timers.T2, NoReply: cfg.Timers.Branch, TimerC: cfg.Timers.C,
+	})
+	return p, err
+}
+
+// use makes st what counts from now on.
+func (p *Proxy) use(st *state) {
+	st.world = route.World{Tenants: st.tenants, Bindings: p, Own: p.names.isOwn, Policy: st.policy}
+	st.world.Named = func(host string, port uint16) []*tenant.Tenant { return st.named[hostPort{host, port}] }
+	p.state.Store(st)
+}
+
+// handler is the Proxy as the transport sees it: the transport exists before
+// the relay, which needs it.
+type handler Proxy
+
+// makeKeys derives what authenticates our own tokens.
+func (p *Proxy) makeKeys() error {
+	key, err := p.cfg.TokenKey(func() (string, error) { return config.MachineID(os.DirFS("/")) })
+	if err != nil {
+		p.log.Warn("calls in progress will not survive a restart", "err", err)
+		rand.Read(key[:])
+	}
+	p.seal = newSeal(key)
+	p.alias, err = natfix.NewAliaser(key[:])
+	return err
+}
+
+func (p *Proxy) makeStore() error {
+	p.store = location.NewMemory(location.MemoryConfig{})
+	var byContact, byFlow bool
+	p.contacts, byContact = location.As[location.ContactFinder](p.store)
+	p.flows, byFlow = location.As[location.FlowFinder](p.store)
+	if !byContact || !byFlow {
+		return errors.New("the location store cannot look up Contacts and flows")
+	}
+	var err error
+	p.registrar, err = registrar.New(registrar.Config{
+		Store:          p.store,
+		DefaultExpires: p.cfg.Register.DefaultExpires,
+		MaxExpires:     p.cfg.Register.MaxExpires,
+		MaxContacts:    p.cfg.Register.MaxContacts,
+		CommitTimeout:  -1, // the store is memory
+		Logger:         p.log,
+	})
+	return err
+}
+
+// Run opens the listeners and serves until ctx is done.
+func (p *Proxy) Run(ctx context.Context) error {
+	for _, l := range p.cfg.Listen {
+		if err := p.transport.Listen(ctx, string(l.Transport), l.Addr); err != nil {
+			return fmt.Errorf("listen %v: %w", l, err)
+		}
+	}
+	return p.serve(ctx)
+}
+
+// serve runs all parts until ctx is done, and waits for them.
+func (p *Proxy) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	errs := make(chan error, 4)
+	run := func(name string, f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil {
+				errs <- fmt.Errorf("%s: %w", name, err)
+			}
+			cancel()
+		})
+	}
+	run("transport", p.transport.Run)
+	run("relay", p.relay.Run)
+	run("purge", p.purge)
+	if p.cfg.Admin.IsValid() {
+		run("admin", p.admin)
+	}
+	wg.Wait()
+	p.background.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// purge drops bindings that have expired and that nobody has asked for since,
+// a few at a time.
+func (p *Proxy) purge(ctx context.Context) error {
+	purger, ok := location.As[location.Purger](p.store)
+	if !ok {
+		<-ctx.Done()
+		return nil
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if _, err := purger.Purge(ctx, 10_000); err != nil && ctx.Err() == nil {
+				p.log.Error("expired bindings cannot be removed", "err", err)
+			}
+		}
+	}
+}
+
+// Lookup implements [route.Bindings].
+func (p *Proxy) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
+	return p.store.Lookup(ctx, aor)
+}
+
+// LookupContact implements [route.Bindings].
+func (p *Proxy) LookupContact(ctx context.Context, contact location.AOR) ([]location.Entry, error) {
+	return p.contacts.LookupContact(ctx, contact)
+}
+
+// Pending implements [route.Bindings].
+func (p *Proxy) Pending(aor location.AOR) bool { return p.pending.has(aor) }
+
+var _ route.Bindings = (*Proxy)(nil)
+
+// lookupHost resolves a host name with the system's resolver.
+func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
+)
+
+// phone returns the target that a binding of aor is. It reports false if the
+// phone cannot be reached.
+func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, bool) {
+	hop, err := natfix.Next(*b)
+	if err != nil || !hop.Remote.IsValid() {
+		return relay.Target{}, false
+	}
+	at := location.Flow{Transport: hop.Transport, Local: hop.Local, Remote: hop.Remote}
+	if !b.Flow.Remote.IsValid() && !p.free(at, aor) {
+		p.log.Warn("phone not called: its Contact is another tenant's phone", "aor", aor, "contact", b.Contact)
+		return relay.Target{}, false
+	}
+	f, ok := p.find(at)
+	return relay.Target{Flow: f, RequestURI: hop.RequestURI, Route: hop.Route, Context: b.Q}, ok
+}
+
+// free reports whether no phone of another tenant is at the end of a flow. A
+// Contact proves nothing: whoever registers one that is somebody else's address
+// must not make that phone ring.
+func (p *Proxy) free(at location.Flow, aor location.AOR) bool {
+	there, err := p.flows.LookupFlow(context.Background(), at)
+	return err == nil && !slices.ContainsFunc(there, func(a location.AOR) bool { return a.Domain() != aor.Domain() })
+}
+
+// find returns the way to a phone: over UDP from another listener if its own is
+// not there any more, or never was on this machine.
+func (p *Proxy) find(at location.Flow) (transport.Flow, bool) {
+	f, ok := p.transport.Find(at.Transport, at.Local, at.Remote)
+	if !ok && at.Transport == "udp" {
+		f, ok = p.transport.Find(at.Transport, noAddr, at.Remote)
+	}
+	return f, ok
+}
+
+// direct reports whether b is reached at its Contact and not where its REGISTER
+// came from: the phone knows its own address, so there is no NAT, and yet it
+// names another place, on the same kind of network and none of ours or a PBX's.
+func (p *Proxy) direct(m *sipmsg.Message, b *location.Binding) bool {
+	via := &m.Via
+	if b.Flow.Transport != "udp" || natfix.ViaSigns(via.Transport, via.Host, via.Port, m.Source)&(natfix.ViaMismatch|natfix.PortMismatch) != 0 {
+		return false
+	}
+	u, err := location.ParseURI(b.Contact)
+	if err != nil || networkOf(u) != "udp" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Host)
+	if err != nil || !sameScope(addr, m.Source.Addr()) || p.names.isOwn(u.Host, u.Port) {
+		return false
+	}
+	at := netip.AddrPortFrom(addr, portOf(u))
+	return at != m.Source && len(p.state.Load().tenants.Candidates(at)) == 0
+}
+
+// sameScope reports whether two addresses may be on one network: both on the
+// Internet, or both in the same block of private addresses.
+func sameScope(a, b netip.Addr) bool {
+	if natfix.IsPrivate(a) != natfix.IsPrivate(b) {
+		return false
+	}
+	if !natfix.IsPrivate(a) {
+		return true
+	}
+	for _, block := range scopes {
+		if block.Contains(a) || block.Contains(b) {
+			return block.Contains(a) && block.Contains(b)
+		}
+	}
+	return false
+}
+
+// scopes are the blocks of addresses that have no meaning outside.
+var scopes = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("fc00::/7"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("::1/128"),
+}
+
+// pathOfSender reports whether the Path of b, if any, leads to who has sent its
+// REGISTER: a proxy before the phone. Any other would let a phone have its calls
+// sent where only the proxy gets to, such as through the NAT of somebody else.
+func pathOfSender(b *location.Binding) bool {
+	if b.Path == "" {
+		return true
+	}
+	hop, err := natfix.Next(*b)
+	return err == nil && hop.Remote == b.Flow.Remote && hop.Transport == b.Flow.Transport
+}

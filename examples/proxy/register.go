@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/registrar"
+)
+
+// registration is one REGISTER on its way to the PBX and back.
+//
+// By default the PBX gets a Contact of ours in place of the phone's,
+//
+//	<sip:401@PROXY;rid=TOKEN>
+//
+// so that its requests name the phone beyond doubt: phones choose the user of
+// their Contact as they like, and two may choose the same. In the answer each
+// phone's own Contact is put back.
+type registration struct {
+	proxy  *Proxy
+	asks   *registrar.Registration
+	own    bool               // the PBX knows the phones by Contacts of ours
+	known  []location.Binding // what the AOR had before
+	masked []mask             // the Contacts of this REGISTER
+	keys   []location.AOR     // in proxy.pending
+}
+
+// mask is a Contact of the phone and what the PBX knows it by.
+type mask struct{ contact, token string }
+
+// register forwards a REGISTER, and stores what the PBX grants.
+func (p *Proxy) register(c *relay.Context, st *state, d *route.Decision, plan relay.Plan) {
+	r, err := p.newRegistration(c, d, !st.preserve[d.Set])
+	if err != nil {
+		if errors.Is(err, registrar.ErrMalformed) {
+			c.Refuse(400, "Bad Request", "Warning: 399 sipward \"malformed REGISTER\"")
+			return
+		}
+		p.log.Error("REGISTER cannot be handled", "aor", d.AOR, "call_id", c.Message.CallID, "err", err)
+		c.Refuse(500, "Server Internal Error")
+		return
+	}
+	p.pending.add(r.keys)
+	for i := range plan.Targets {
+		plan.Targets[i][0].Edit = r.mask
+	}
+	plan.Answer, plan.Ended = r.answer, r.ended
+	c.Forward(plan)
+}
+
+func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (*registration, error) {
+	req, err := c.Message.SIPRequest(sipmsg.To, sipmsg.CallID, sipmsg.CSeq, sipmsg.Contact, sipmsg.Expires,
+		sipmsg.UserAgent, sipmsg.Allow, sipmsg.Path) // what the registrar reads
+	if err != nil {
+		return nil, err
+	}
+	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
+	r := &registration{proxy: p, own: own}
+	if r.asks, err = p.registrar.Begin(req, from); err != nil {
+		return nil, err
+	}
+	r.keys = keysOf(r.asks.AOR(), r.asks.Asked)
+	for i := range r.asks.Asked {
+		b := &r.asks.Asked[i]
+		if !pathOfSender(b) {
+			b.Path = ""
+		}
+		if b.Path == "" && p.direct(c.Message, b) {
+			b.Flow.Remote = noAddr
+		}
+	}
+	if !own {
+		return r, nil
+	}
+	if r.known, err = p.store.Lookup(context.Background(), r.asks.AOR()); err != nil {
+		return nil, err
+	}
+	for i := range r.asks.Asked {
+		b := &r.asks.Asked[i]
+		b.Token = r.tokenOf(b)
+		r.masked = append(r.masked, mask{b.Contact, b.Token})
+	}
+	for i := range r.asks.Removed {
+		b := r.asks.Removed[i]
+		b.Flow = location.Flow{} // what is removed is named by itself
+		r.masked = append(r.masked, mask{b.Contact, r.tokenOf(&b)})
+	}
+	return r, nil
+}
+
+// tokenOf returns what the PBX knows b by, or is to know it by: the token that
+// the same phone has, as [location.Binding.Same] tells. Of a Contact that only
+// came from the same socket, b inherits if it takes that one's place, so not if
+// this REGISTER names it too, nor what another one has inherited.
+func (r *registration) tokenOf(b *location.Binding) string {
+	for i := range r.known {
+		if k := &r.known[i]; k.Token != "" && sameItself(b, k) {
+			return k.Token
+		}
+	}
+	for i := range r.known {
+		if k := &r.known[i]; k.Token != "" && b.Same(*k) && !r.mentions(k) {
+			return k.Token
+		}
+	}
+	return r.proxy.seal.token(r.asks.AOR(), *b)
+}
+
+// mentions reports whether the REGISTER itself has something to say of k, or has
+// already replaced it.
+func (r *registration) mentions(k *location.Binding) bool {
+	for _, m := range r.masked {
+		if m.token == k.Token {
+			return true
+		}
+	}
+	for _, list := range [...][]location.Binding{r.asks.Asked, r.asks.Removed} {
+		for i := range list {
+			if sameItself(&list[i], k) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// sameItself is [location.Binding.Same] by instance or Contact only.
+func sameItself(b, k *location.Binding) bool {
+	o := *b
+	o.Flow = location.Flow{}
+	return o.Same(*k)
+}
+
+// mask puts our Contacts in place of the phone's.
+func (r *registration) mask(f transport.Flow, patch *sipmsg.Patch) {
+	if len(r.masked) == 0 {
+		return
+	}
+	at := "@" + r.proxy.names.of(f)
+	if f.Network() != "udp" {
+		at += ";transport=" + f.Network()
+	}
+	user, _, _ := strings.Cut(r.asks.AOR().String(), "@") // escaped, so there is one @ only
+	next := 0
+	patch.ReplaceElements(sipmsg.Contact, func(element string) string {
+		a, err := sipmsg.ParseNameAddr(element)
+		if err != nil {
+			return element
+		}
+		for i := range r.masked { // from next on: they are nearly in order
+			m := r.masked[(next+i)%len(r.masked)]
+			if m.contact == a.URI {
+				next += i + 1
+				a.Display = ""
+				return a.With("sip:" + user + at + ";" + route.TokenParam + "=" + m.token)
+			}
+		}
+		return element
+	})
+}
+
+// unmask puts the phone's Contacts back, those of the AOR's other phones too.
+func (r *registration) unmask(patch *sipmsg.Patch) {
+	patch.ReplaceElements(sipmsg.Contact, func(element string) string {
+		a, err := sipmsg.ParseNameAddr(element)
+		if err != nil {
+			return element
+		}
+		u, err := location.ParseURI(a.URI)
+		if err != nil {
+			return element
+		}
+		token, ok := u.Param(route.TokenParam)
+		if !ok {
+			return element
+		}
+		for _, m := range r.masked {
+			if m.token == token {
+				return a.With(m.contact)
+			}
+		}
+		for i := range r.known {
+			if r.known[i].Token == token {
+				return a.With(r.known[i].Contact)
+			}
+		}
+		return element
+	})
+}
+
+// answer implements the Answer of a [relay.Plan]: on a 2xx the bindings are
+// stored before the phone is told.
+func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.Patch) (int, string) {
+	if m.Status < 200 {
+		return 0, ""
+	}
+	res := sip.NewResponse(m.Status, m.Reason)
+	if m.Status < 300 {
+		if r.own {
+			r.unmask(patch)
+		}
+		for i := range r.asks.Asked {
+			r.asks.Asked[i].Registrar, _ = t.Context.(string)
+		}
+		for _, v := range patch.Values(sipmsg.Contact) {
+			res.AppendHeader(sip.NewHeader("Contact", v))
+		}
+		if m.Has(sipmsg.Expires) {
+			res.AppendHeader(sip.NewHeader("Expires", m.Get(sipmsg.Expires)))
+		}
+	}
+	ctx := context.Background()
+	if err := r.asks.Commit(ctx, res); err != nil {
+		r.proxy.log.LogAttrs(ctx, slog.LevelError, "registration not stored", slog.Any("aor", r.asks.AOR()), slog.Any("err", err))
+		return 500, "Server Internal Error"
+	}
+	return 0, ""
+}
+
+// ended implements the Ended of a [relay.Plan].
+func (r *registration) ended(relay.Result) { r.proxy.pending.done(r.keys) }
