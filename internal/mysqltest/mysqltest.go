@@ -1,0 +1,89 @@
+// Package mysqltest gives tests a MariaDB of their own: a server process with
+// its data in a temporary directory, reached by a unix socket and by nothing
+// else.
+//
+// Most tests need an empty database and share the server of their process:
+//
+//	func TestMain(m *testing.M) { mysqltest.Main(m) }
+//
+//	func TestStore(t *testing.T) {
+//		db := mysqltest.DB(t)
+//		...
+//	}
+//
+// Those that stop and kill the server have one for themselves by [New].
+//
+// Without an installed MariaDB the tests skip and name the missing program; if
+// SIPWARD_REQUIRE_PEERS is 1, as for CI, they fail.
+package mysqltest
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// programs are what a server is made with. Debian has them in
+// mariadb-server-core and, what the second one calls, mariadb-client-core.
+var programs = []string{"mariadbd", "mariadb-install-db", "my_print_defaults"}
+
+// shared is the server of the process.
+var shared struct {
+	once   sync.Once
+	server *Server
+	err    error
+}
+
+// Main runs the tests and stops the shared server. It is for TestMain and does
+// not return.
+func Main(m *testing.M) {
+	code := m.Run()
+	if s := shared.server; s != nil {
+		s.remove()
+	}
+	os.Exit(code)
+}
+
+// DB returns an empty database on the shared server, which is started for the
+// first one. The pool is closed when the test ends.
+func DB(t testing.TB) *sql.DB {
+	t.Helper()
+	require(t)
+	shared.once.Do(func() { shared.server, shared.err = newServer() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.server.DB(t)
+}
+
+// require skips or fails the test if a program is missing.
+func require(t testing.TB) {
+	t.Helper()
+	for _, name := range programs {
+		if _, err := find(name); err == nil {
+			continue
+		}
+		if os.Getenv("SIPWARD_REQUIRE_PEERS") == "1" {
+			t.Fatalf("%s is not installed", name)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+}
+
+// find returns the path of a program, also of one where only root looks.
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("mysqltest: %w", err)
+}

@@ -1,0 +1,185 @@
+package mysqlloc
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/sipward/sipward/location"
+)
+
+// Config configures a [Store]. The zero value is ready to use.
+type Config struct {
+	// Table is the name of the table, up to 64 letters, digits and underscores;
+	// "location" if empty.
+	Table string
+
+	// Now is the clock, time.Now if nil; that of the database is never asked.
+	// It is called by many goroutines at once.
+	Now func() time.Time
+
+	// TimeZone is that of the column last_modified; time.Local if nil, as with
+	// an OpenSIPS on the same machine. Instances with one table need the same.
+	TimeZone *time.Location
+
+	// BranchFlags are OpenSIPS's branch flags of new rows, names separated by
+	// blanks, such as "NAT" where its nat_bflag is called so. Empty for none.
+	BranchFlags string
+
+	// OnBadRow is told of each row that cannot be read and is skipped, each
+	// time that a call meets it. It must not block and must be safe for
+	// concurrent use. Nil for none.
+	OnBadRow func(contactID uint64, err error)
+}
+
+// Store is a [location.Store] in a table of a database. It does not own the
+// database: the caller opens, tunes and closes it. All methods may be called
+// concurrently, Close last. A Store is a [location.ContactFinder], a
+// [location.Lister] and a [location.Purger].
+type Store struct {
+	cfg     Config
+	db      *sqlx.DB
+	columns map[string]column // those that hold texts
+	statements
+}
+
+var _ interface {
+	location.Store
+	location.ContactFinder
+	location.Lister
+	location.Purger
+} = (*Store)(nil)
+
+// statements are the prepared ones.
+type statements struct {
+	lookup, lock, byID, page, contacts *sqlx.Stmt
+	insert, update, remove             *sqlx.Stmt
+	compareAndUpdate                   *sqlx.Stmt
+	expired, purge                     *sqlx.Stmt
+}
+
+// New checks the table and prepares the statements. The error wraps
+// [ErrSchema] if the table is not one that the Store can use.
+func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
+	if cfg.Table == "" {
+		cfg.Table = "location"
+	}
+	if !isName(cfg.Table) {
+		return nil, fmt.Errorf("mysqlloc: table %q: not a name of letters, digits and underscores", cfg.Table)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.TimeZone == nil {
+		cfg.TimeZone = time.Local
+	}
+	if cfg.OnBadRow == nil {
+		cfg.OnBadRow = func(uint64, error) {}
+	}
+	columns, err := checkSchema(ctx, db, cfg.Table)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, db: sqlx.NewDb(db, "mysql"), columns: columns}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("mysqlloc: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+// isName reports whether s can be a table's name without any doubt.
+func isName(s string) bool {
+	other := func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
+}
+
+func (s *Store) prepare(ctx context.Context) error {
+	for _, p := range []struct {
+		into  **sqlx.Stmt
+		query string
+	}{
+		{&s.lookup, lookupQuery},
+		{&s.lock, lockQuery},
+		{&s.byID, byIDQuery},
+		{&s.page, pageQuery},
+		{&s.contacts, contactsQuery},
+		{&s.insert, insertQuery},
+		{&s.update, updateQuery},
+		{&s.remove, removeQuery},
+		{&s.compareAndUpdate, refreshQuery},
+		{&s.expired, expiredQuery},
+		{&s.purge, purgeQuery()},
+	} {
+		// The name is all that ever becomes part of a statement's text.
+		stmt, err := s.db.PreparexContext(ctx, strings.Replace(p.query, "<table>", "`"+s.cfg.Table+"`", 1))
+		if err != nil {
+			return err
+		}
+		*p.into = stmt
+	}
+	return nil
+}
+
+// Close frees the statements. The database stays open.
+func (s *Store) Close() error {
+	var errs []error
+	for _, stmt := range []*sqlx.Stmt{
+		s.lookup, s.lock, s.byID, s.page, s.contacts,
+		s.insert, s.update, s.remove, s.compareAndUpdate, s.expired, s.purge,
+	} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const lookupQuery = "SELECT " + rowColumns + " FROM <table> WHERE username = ? AND domain = ?"
+
+// Lookup implements [location.Store].
+func (s *Store) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	rows, err := s.selectRows(ctx, s.lookup, columnUser(aor.User()), columnDomain(aor.Domain()))
+	if isNumber(err, illegalMix) {
+		return nil, nil // the column's character set lacks a character of the user
+	}
+	if err != nil {
+		return nil, failure(ctx, "lookup "+aor.String(), err)
+	}
+	var live []location.Binding
+	now := s.cfg.Now()
+	for i := range rows {
+		r, err := s.decode(&rows[i])
+		if err != nil {
+			s.cfg.OnBadRow(rows[i].ContactID, err)
+		} else if r.aor == aor && now.Before(r.binding.Expires) {
+			live = append(live, r.binding)
+		}
+	}
+	slices.SortStableFunc(live, location.Binding.Compare)
+	return live, nil
+}
+
+func (s *Store) selectRows(ctx context.Context, stmt *sqlx.Stmt, args ...any) (rows []row, err error) {
+	err = stmt.SelectContext(ctx, &rows, args...)
+	return rows, err
+}
+
+// failure says what was being done when err came up. Once ctx is done its error
+// is what the caller waits for, whatever the driver made of it.
+func failure(ctx context.Context, doing string, err error) error {
+	if ctxErr := ctx.Err(); ctxErr != nil && !errors.Is(err, ctxErr) {
+		return fmt.Errorf("mysqlloc: %s: %w (%v)", doing, ctxErr, err)
+	}
+	return fmt.Errorf("mysqlloc: %s: %w", doing, err)
+}

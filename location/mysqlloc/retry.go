@@ -1,0 +1,42 @@
+package mysqlloc
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// maxAttempts bounds how often a transaction is tried that others get in the
+// way of. Of those that are in each other's way one always gets through.
+const maxAttempts = 10
+
+// retry calls f until it succeeds or fails for a reason of its own. The
+// attempts count from 0.
+func retry(ctx context.Context, f func(attempt int) error) error {
+	for attempt := 0; ; attempt++ {
+		err := f(attempt)
+		if err == nil || attempt == maxAttempts-1 || !isConflict(err) {
+			return err
+		}
+		// Rivals must not meet again, so each waits for a time of its own.
+		most := min(time.Millisecond<<attempt, 50*time.Millisecond)
+		timer := time.NewTimer(rand.N(most) + 1)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
+}
+
+// isConflict reports whether the server refused because of another transaction.
+func isConflict(err error) bool {
+	const (
+		recordChanged   = 1020
+		duplicateKey    = 1062 // another one has added a row of the AOR
+		lockWaitTimeout = 1205
+		deadlock        = 1213
+	)
+	return isNumber(err, recordChanged, duplicateKey, lockWaitTimeout, deadlock)
+}
