@@ -34,6 +34,8 @@ func TestRun_ExitCodes(t *testing.T) {
 		{"check", []string{"serve", "-config", good, "-check"}, exitDone, []string{"configuration is valid"}},
 		{"serve is the default", []string{"-config", good, "-check"}, exitDone, []string{"configuration is valid"}},
 		{"help", []string{"serve", "-h"}, exitDone, []string{"-config", "-check"}},
+		{"commands", []string{"help"}, exitDone, []string{"proxy serve", "proxy demo"}},
+		{"commands by flag", []string{"-h"}, exitDone, []string{"proxy serve"}},
 		{"version", []string{"version"}, exitDone, []string{"sipward "}},
 		{"unknown command", []string{"sevre"}, exitUsage, []string{`no command "sevre"`, "proxy serve", "proxy demo"}},
 		{"empty command", []string{""}, exitUsage, []string{`no command ""`}},

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 )
 
@@ -31,15 +32,15 @@ var errUsage = errors.New("usage")
 
 // command is a word after the program's name.
 type command struct {
-	name, synopsis string
-	run            func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+	name, args, synopsis string
+	run                  func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 func commands() []command {
 	return []command{
-		{"serve", "[-config FILE] [-check]  run the proxy (the default)", serve},
-		{"demo", "                         the whole story on loopback, no other program needed", demo},
-		{"version", "                      print the version", version},
+		{"serve", "[-config FILE] [-check]", "run the proxy, which is the default; -check validates and exits", serve},
+		{"demo", "", "the whole story on loopback, no other program needed", demo},
+		{"version", "", "print the version", version},
 	}
 }
 
@@ -51,6 +52,10 @@ func main() {
 
 // run is the program without its process. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
+		list(stdout)
+		return exitDone
+	}
 	name := "serve"
 	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
 		name, args = args[0], args[1:]
@@ -71,10 +76,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	fmt.Fprintf(stderr, "proxy: no command %q; there are:\n", name)
-	for _, c := range commands() {
-		fmt.Fprintf(stderr, "  proxy %-8s %s\n", c.name, c.synopsis)
-	}
+	list(stderr)
 	return exitUsage
+}
+
+// list prints the commands.
+func list(w io.Writer) {
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  proxy %-30s %s\n", c.name+" "+c.args, c.synopsis)
+	}
 }
 
 func version(_ context.Context, _ []string, stdout, _ io.Writer) error {
