@@ -77,7 +77,8 @@ func (s *Server) log() string    { return filepath.Join(s.dir, "log") }
 // what is committed survives a killed server, if not a power cut.
 func (s *Server) arguments() []string {
 	args := []string{
-		"--no-defaults", "--datadir=" + s.data(), "--innodb-log-file-size=32M",
+		"--no-defaults", "--datadir=" + s.data(), "--tmpdir=" + s.dir, // servers delete each other's files in a shared one
+		"--innodb-log-file-size=32M",
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync", "--debug-no-sync",
 	}
 	if os.Geteuid() == 0 {

@@ -1,0 +1,40 @@
+package mysqldisp
+
+import (
+	"context"
+	"database/sql"
+	_ "embed" // schema.sql
+	"fmt"
+	"strings"
+
+	"github.com/sipward/sipward/internal/mysqlschema"
+)
+
+// ErrSchema reports a table that is missing, of another version, or without a
+// column that a [Loader] needs. The error's text names what was wanted and what
+// was found.
+var ErrSchema = mysqlschema.ErrSchema
+
+// Version is what the table of versions must say of the table, as in OpenSIPS
+// 3.6.
+const Version = 9
+
+// Schema has the statements of [Create], each ended by a semicolon at the end
+// of a line.
+//
+//go:embed schema.sql
+var Schema string
+
+// Create makes the tables of [Schema] that are missing. It alters nothing, so
+// that it can be used again, and on a database of OpenSIPS.
+func Create(ctx context.Context, db *sql.DB) error {
+	for statement := range strings.SplitAfterSeq(Schema, ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("mysqldisp: create: %w", err)
+		}
+	}
+	return nil
+}

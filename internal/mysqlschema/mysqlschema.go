@@ -1,0 +1,100 @@
+// Package mysqlschema checks that a table of OpenSIPS is what its reader wants.
+package mysqlschema
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// ErrSchema reports a table that is missing, has another version, or lacks a
+// column.
+var ErrSchema = errors.New("unexpected database schema")
+
+// Queryer is a database or a transaction, of database/sql or sqlx.
+type Queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Error numbers of the server.
+const (
+	DuplicateColumn = 1060
+	DuplicateIndex  = 1061
+	noSuchTable     = 1146
+)
+
+// Check returns the columns of a table, in lower case. The error wraps
+// [ErrSchema] if the table has another version or lacks one of the columns in
+// need. Table is put into the statement as it is: it must have been validated.
+func Check(ctx context.Context, q Queryer, table string, version int, need ...string) (map[string]bool, error) {
+	if err := checkVersion(ctx, q, table, version); err != nil {
+		return nil, err
+	}
+	has, err := Columns(ctx, q, table)
+	if err != nil {
+		return nil, err
+	}
+	need = slices.DeleteFunc(need, func(name string) bool { return has[name] })
+	if len(need) > 0 {
+		return nil, fmt.Errorf("%w: %s lacks the columns %s", ErrSchema, table, strings.Join(need, ", "))
+	}
+	return has, nil
+}
+
+func checkVersion(ctx context.Context, q Queryer, table string, want int) error {
+	rows, err := q.QueryContext(ctx, "SELECT table_version FROM version WHERE table_name = ?", table)
+	if Is(err, noSuchTable) {
+		return fmt.Errorf("%w: there is no table version, want one with version %d of %s", ErrSchema, want, table)
+	}
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: the table version has no row for %s, want version %d", ErrSchema, table, want)
+	}
+	var found int
+	if err := rows.Scan(&found); err != nil {
+		return err
+	}
+	if found != want {
+		return fmt.Errorf("%w: %s has version %d, want %d", ErrSchema, table, found, want)
+	}
+	return rows.Err()
+}
+
+// Columns returns the names of a table's columns, in lower case. It asks the
+// table, which is cheaper than to ask information_schema. Table is as in [Check].
+func Columns(ctx context.Context, q Queryer, table string) (map[string]bool, error) {
+	rows, err := q.QueryContext(ctx, "SELECT * FROM `"+table+"` LIMIT 0")
+	if Is(err, noSuchTable) {
+		return nil, fmt.Errorf("%w: there is no table %s", ErrSchema, table)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	has := make(map[string]bool, len(names))
+	for _, name := range names {
+		has[strings.ToLower(name)] = true
+	}
+	return has, rows.Err()
+}
+
+// Is reports whether err is one of these errors of the server.
+func Is(err error, numbers ...uint16) bool {
+	e, ok := errors.AsType[*mysql.MySQLError](err)
+	return ok && slices.Contains(numbers, e.Number)
+}

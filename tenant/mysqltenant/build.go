@@ -1,0 +1,183 @@
+package mysqltenant
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/sipward/sipward/tenant"
+)
+
+// builder makes tenants out of rows: first all destinations, then those with a
+// name, then all domains.
+type builder struct {
+	cfg      Config
+	sets     map[int]*tenant.Tenant
+	served   map[int]bool   // sets with a destination
+	owners   map[string]int // sets by canonical domain
+	named    []named
+	problems []Problem
+}
+
+// named is a destination by name.
+type named struct {
+	host   string
+	port   uint16
+	origin Problem // of its row, without an error
+}
+
+func newBuilder(cfg Config) *builder {
+	return &builder{
+		cfg:    cfg,
+		sets:   make(map[int]*tenant.Tenant),
+		served: make(map[int]bool),
+		owners: make(map[string]int),
+	}
+}
+
+func (b *builder) report(origin Problem, err error) {
+	origin.Err = err
+	b.problems = append(b.problems, origin)
+}
+
+func (b *builder) set(id int) *tenant.Tenant {
+	t := b.sets[id]
+	if t == nil {
+		t = &tenant.Tenant{SetID: id}
+		b.sets[id] = t
+	}
+	return t
+}
+
+// addDestination enters what a row of the table dispatcher says of sources.
+func (b *builder) addDestination(r destinationRow) {
+	origin := Problem{Table: b.cfg.DispatcherTable, ID: rowID(r.ID.String)}
+	id, err := parseSet(r.SetID.String)
+	if err != nil {
+		b.report(origin, fmt.Errorf("%w: %w", ErrBadRow, err))
+		return
+	}
+	origin.SetID = id
+	e, err := parseDestination(r.Destination.String)
+	if err != nil {
+		b.report(origin, fmt.Errorf("%w: %w", ErrBadRow, err))
+		return
+	}
+	b.served[id] = true
+	set := b.set(id)
+	if e.addr.IsValid() {
+		set.Sources = append(set.Sources, hostSource(e.addr, e.port))
+	} else {
+		b.named = append(b.named, named{e.name, e.port, origin})
+	}
+	for _, value := range attrValues(r.Attrs.String, "source_ip") {
+		source, err := parseSource(value)
+		if err != nil {
+			b.report(origin, err)
+			continue
+		}
+		set.Sources = append(set.Sources, source)
+	}
+}
+
+// names returns the hosts that must be resolved, each once.
+func (b *builder) names() []string {
+	hosts := make(map[string]bool)
+	for _, n := range b.named {
+		hosts[n.host] = true
+	}
+	return slices.Sorted(maps.Keys(hosts))
+}
+
+// addNamed enters the addresses of all destinations by name.
+func (b *builder) addNamed(answers map[string]answer) {
+	for _, n := range b.named {
+		a := answers[n.host]
+		set := b.set(n.origin.SetID)
+		for _, addr := range a.addrs {
+			set.Sources = append(set.Sources, hostSource(addr, n.port))
+		}
+		if a.err != nil {
+			b.report(n.origin, a.err)
+		}
+	}
+}
+
+// addDomain enters a row of the table domain.
+func (b *builder) addDomain(r domainRow) {
+	origin := Problem{Table: b.cfg.DomainTable, ID: rowID(r.ID.String)}
+	domain, err := canonical(r.Domain.String)
+	if err != nil {
+		b.report(origin, fmt.Errorf("%w: %q is no domain", ErrBadRow, r.Domain.String))
+		return
+	}
+	id, conflict, err := domainSet(r)
+	if err != nil {
+		b.report(origin, fmt.Errorf("domain %q: %w", domain, err))
+		return
+	}
+	origin.SetID = id
+	if conflict != nil {
+		b.report(origin, fmt.Errorf("domain %q: %w", domain, conflict))
+	}
+	if owner, dup := b.owners[domain]; dup {
+		b.report(origin, fmt.Errorf("%w: %q as %q, with set %d", ErrDuplicate, r.Domain.String, domain, owner))
+		return
+	}
+	if !b.served[id] {
+		b.report(origin, fmt.Errorf("domain %q: %w", domain, ErrNoDestinations))
+	}
+	b.owners[domain] = id
+	set := b.set(id)
+	set.Domains = append(set.Domains, domain)
+}
+
+// domainSet returns the set of a domain. The conflict, if there is one, is
+// between the column and attrs.
+func domainSet(r domainRow) (set int, conflict, err error) {
+	if r.SetID.String != "" {
+		if set, err = parseSet(r.SetID.String); err != nil {
+			return 0, nil, fmt.Errorf("%w: %w", ErrBadRow, err)
+		}
+	}
+	attr, ok, err := attrSet(r.Attrs.String)
+	switch {
+	case set == 0 && err != nil:
+		return 0, nil, fmt.Errorf("%w: %w", ErrBadRow, err)
+	case set == 0 && !ok:
+		return 0, nil, ErrNoSet
+	case set == 0:
+		return attr, nil, nil
+	case err != nil:
+		return set, fmt.Errorf("%w: column has %d, %w", ErrConflict, set, err), nil
+	case ok && attr != set:
+		return set, fmt.Errorf("%w: column has %d, attrs have %d", ErrConflict, set, attr), nil
+	}
+	return set, nil, nil
+}
+
+// result returns the tenants by set id.
+func (b *builder) result() []tenant.Tenant {
+	all := make([]tenant.Tenant, 0, len(b.sets))
+	for _, t := range b.sets {
+		all = append(all, *t)
+	}
+	slices.SortFunc(all, func(x, y tenant.Tenant) int { return cmp.Compare(x.SetID, y.SetID) })
+	return all
+}
+
+func hostSource(addr netip.Addr, port uint16) tenant.Source {
+	return tenant.Source{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: port}
+}
+
+// rowID returns 0 for what is no number, which no row of these tables has.
+func rowID(s string) int64 {
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return id
+}

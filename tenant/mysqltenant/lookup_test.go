@@ -1,0 +1,134 @@
+package mysqltenant_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
+)
+
+// zone is a resolver whose answers a test changes. A host without answers
+// fails.
+type zone struct {
+	mu      sync.Mutex
+	answers map[string][]netip.Addr
+	asked   map[string]int
+}
+
+func (z *zone) set(host string, addrs ...string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.answers == nil {
+		z.answers, z.asked = make(map[string][]netip.Addr), make(map[string]int)
+	}
+	delete(z.answers, host)
+	for _, a := range addrs {
+		z.answers[host] = append(z.answers[host], netip.MustParseAddr(a))
+	}
+}
+
+func (z *zone) lookup(_ context.Context, host string) ([]netip.Addr, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.asked[host]++
+	if addrs, ok := z.answers[host]; ok {
+		return addrs, nil
+	}
+	return nil, errors.New("server failure")
+}
+
+// P-32: all addresses of a name are sources, a change is seen with the next
+// load, and an outage keeps the last answer.
+func TestLoader_LoadResolves(t *testing.T) {
+	db := create(t)
+	exec(t, db, "INSERT INTO dispatcher (id, setid, destination) VALUES (1, 10, 'sip:PBX.example'), (2, 10, 'sip:10.0.1.10'), (3, 20, 'sip:pbx.example.:5080')")
+	var z zone
+	z.set("pbx.example", "192.0.2.7", "2001:db8::7")
+	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	want := func(set10, set20 []tenant.Source) {
+		t.Helper()
+		wantTenants(t, f.load(), tenant.Tenant{SetID: 10, Sources: set10}, tenant.Tenant{SetID: 20, Sources: set20})
+	}
+	want(sources("10.0.1.10:5060", "192.0.2.7:5060", "[2001:db8::7]:5060"), sources("192.0.2.7:5080", "[2001:db8::7]:5080"))
+	f.wantProblems()
+	if z.asked["pbx.example"] != 1 {
+		t.Errorf("asked %v, want once for each name", z.asked)
+	}
+
+	z.set("pbx.example", "192.0.2.8") // a change
+	changed := func() { t.Helper(); want(sources("10.0.1.10:5060", "192.0.2.8:5060"), sources("192.0.2.8:5080")) }
+	changed()
+	f.wantProblems()
+
+	z.set("pbx.example") // an outage, of more than one load
+	for range 2 {
+		changed()
+		f.wantProblems(mysqltenant.ErrLookup, mysqltenant.ErrLookup) // one for each row
+	}
+	z.set("pbx.example", "192.0.2.8") // its end
+	changed()
+	f.wantProblems()
+}
+
+// A name that has never been resolved affects its destination only, and one
+// that was configured again later starts anew.
+func TestLoader_LoadUnknownHost(t *testing.T) {
+	db := create(t)
+	exec(t, db, "INSERT INTO domain (domain, setid) VALUES ('a.example', 10)")
+	exec(t, db, "INSERT INTO dispatcher (id, setid, destination, attrs) VALUES (1, 10, 'sip:pbx.example', 'source_ip=192.0.2.7')")
+	var z zone
+	z.set("pbx.example")
+	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	without := tenant.Tenant{SetID: 10, Domains: []string{"a.example"}, Sources: sources("192.0.2.7/32")}
+	wantTenants(t, f.load(), without)
+	f.wantProblems(mysqltenant.ErrLookup)
+
+	z.set("pbx.example", "192.0.2.8")
+	f.load()
+	exec(t, db, "UPDATE dispatcher SET destination = 'sip:10.0.1.10'")
+	f.load() // which forgets the name
+	exec(t, db, "UPDATE dispatcher SET destination = 'sip:pbx.example'")
+	z.set("pbx.example")
+	wantTenants(t, f.load(), without)
+	f.wantProblems(mysqltenant.ErrLookup)
+}
+
+// A resolver that hangs is an outage, and does not hold up a load for long.
+func TestLoader_LoadLookupTimeout(t *testing.T) {
+	db := create(t)
+	exec(t, db, "INSERT INTO dispatcher (setid, destination) SELECT 10, CONCAT('sip:pbx', seq, '.example') FROM seq_1_to_40")
+	f := open(t, db, mysqltenant.Config{
+		LookupTimeout: 20 * time.Millisecond,
+		LookupHost: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+	wantTenants(t, f.load(), tenant.Tenant{SetID: 10})
+	if len(f.problems) != 40 || !errors.Is(f.problems[0].Err, context.DeadlineExceeded) {
+		t.Errorf("got %d problems %v", len(f.problems), f.problems[:1])
+	}
+}
+
+// Loads may run at once.
+func TestLoader_LoadConcurrently(t *testing.T) {
+	db := create(t)
+	exec(t, db, "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:pbx.example')")
+	var z zone
+	z.set("pbx.example", "192.0.2.7")
+	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if ts, err := f.Load(t.Context()); err != nil || len(ts) != 1 || len(ts[0].Sources) != 1 {
+				t.Errorf("got %v, %v", ts, err)
+			}
+		})
+	}
+	wg.Wait()
+}

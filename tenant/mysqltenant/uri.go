@@ -1,0 +1,104 @@
+package mysqltenant
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/sipward/sipward/tenant"
+)
+
+// Default ports (RFC 3261 section 19.1.2).
+const (
+	portSIP = 5060
+	portTLS = 5061
+)
+
+// endpoint is where a destination is: an address or, if addr is not valid, a
+// name.
+type endpoint struct {
+	addr netip.Addr
+	name string
+	port uint16
+}
+
+// parseDestination finds host and port in a SIP or SIPS URI.
+func parseDestination(uri string) (endpoint, error) {
+	scheme, rest, _ := strings.Cut(uri, ":")
+	secure := strings.EqualFold(scheme, "sips")
+	unfit := func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune(`<>"`, r) }
+	if !secure && !strings.EqualFold(scheme, "sip") || strings.ContainsFunc(rest, unfit) {
+		return endpoint{}, fmt.Errorf("destination %q is not a SIP URI", uri)
+	}
+	rest = rest[strings.LastIndexByte(rest, '@')+1:] // nothing behind the user may have one
+	rest, _, _ = strings.Cut(rest, "?")
+	hostPort, params, _ := strings.Cut(rest, ";")
+	host, err := canonical(hostPort)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("destination %q has no valid host and port", uri)
+	}
+	e := endpoint{name: host, port: portSIP}
+	if secure || isTLS(params) {
+		e.port = portTLS
+	}
+	if port, err := strconv.ParseUint(portOf(hostPort), 10, 16); err == nil {
+		e.port = uint16(port)
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.IsUnspecified() {
+			return endpoint{}, fmt.Errorf("destination %q has no address of a host", uri)
+		}
+		e.addr, e.name = addr, ""
+	}
+	return e, nil
+}
+
+// portOf returns the text behind the colon that sets off the port. It is not a
+// number if there is none.
+func portOf(hostPort string) string {
+	sep := ":"
+	if strings.HasPrefix(hostPort, "[") {
+		sep = "]:"
+	}
+	_, port, _ := strings.Cut(hostPort, sep)
+	return port
+}
+
+func isTLS(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(name, "transport") {
+			return strings.EqualFold(value, "tls") || strings.EqualFold(value, "wss")
+		}
+	}
+	return false
+}
+
+// canonical returns the canonical form of a domain. A table is what decides
+// that, so that it never refuses what passed here.
+func canonical(domain string) (string, error) {
+	t, err := tenant.NewTable([]tenant.Tenant{{Domains: []string{domain}}})
+	if err != nil {
+		return "", err
+	}
+	only, _ := t.Set(0)
+	return only.Domains[0], nil
+}
+
+// parseSource returns an address or a network that a table accepts.
+func parseSource(s string) (tenant.Source, error) {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return tenant.Source{}, fmt.Errorf("%w: %q is no address or network", ErrBadSource, s)
+		}
+		prefix = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	source := tenant.Source{Prefix: prefix}
+	if _, err := tenant.NewTable([]tenant.Tenant{{Sources: []tenant.Source{source}}}); err != nil {
+		return tenant.Source{}, fmt.Errorf("%w: %q holds every address, or cuts an IPv4-mapped one", ErrBadSource, s)
+	}
+	return source, nil
+}
