@@ -86,7 +86,6 @@ type PBX struct {
 	*Agent
 	Domain   string
 	Password string // of all its extensions
-	known    atomic.Int64
 }
 
 // NewPBX returns a PBX at addr.
@@ -97,9 +96,6 @@ func NewPBX(addr netip.AddrPort, domain, password string) (*PBX, error) {
 	return p, err
 }
 
-// Registered returns how many registrations the PBX has accepted.
-func (p *PBX) Registered() int { return int(p.known.Load()) }
-
 func (p *PBX) handle(m *sipmsg.Message) []string {
 	if m.Method != "REGISTER" {
 		return []string{respond(m, 200, "OK", "pbx")}
@@ -108,7 +104,6 @@ func (p *PBX) handle(m *sipmsg.Message) []string {
 	if !p.authentic(m, &chal) {
 		return []string{respond(m, 401, "Unauthorized", "pbx", "WWW-Authenticate: "+chal.String())}
 	}
-	p.known.Add(1)
 	return []string{respond(m, 200, "OK", "pbx", "Contact: "+m.Get(sipmsg.Contact)+";expires=60")}
 }
 
