@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
@@ -11,6 +12,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/transport"
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/natfix"
+	"github.com/sipward/sipward/tenant"
 )
 
 var noAddr netip.AddrPort
@@ -20,10 +22,12 @@ var noAddr netip.AddrPort
 func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias location.Flow) {
 	var plan relay.Plan
 	var edit relay.Edit
+	var pbx []*tenant.Tenant
 	if d.Class == route.Phone {
 		edit = p.contactEdit(c)
 	} else {
 		plan.Answer = p.phoneAnswers(c.Message.Method)
+		pbx = p.state.Load().tenants.Candidates(c.Message.Source)
 	}
 	if c.NextRoute == "" && alias.Remote.IsValid() {
 		f, ok := p.find(alias)
@@ -32,7 +36,7 @@ func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias loc
 			c.Reply(480, "Temporarily Unavailable")
 			return
 		}
-		p.forwardTo(c, plan, relay.Target{Flow: f, RequestURI: uri, Edit: edit})
+		p.forwardTo(c, plan, relay.Target{Flow: f, RequestURI: uri, Edit: edit}, pbx)
 		return
 	}
 	next := uri
@@ -45,12 +49,12 @@ func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias loc
 	t := relay.Target{Network: network, Local: local, RequestURI: uri, Edit: edit}
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
-		p.forwardTo(c, plan, t)
+		p.forwardTo(c, plan, t, pbx)
 		return
 	}
 	p.resolve(c, u, func(addr netip.Addr) {
 		t.Remote = netip.AddrPortFrom(addr, portOf(u))
-		p.forwardTo(c, plan, t)
+		p.forwardTo(c, plan, t, pbx)
 	})
 }
 
@@ -74,10 +78,31 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 	return network, local
 }
 
-// forwardTo sends the request to one target.
-func (p *Proxy) forwardTo(c *relay.Context, plan relay.Plan, t relay.Target) {
+// forwardTo sends the request to one target, which for a request of a PBX, that
+// of some tenants, is no phone of others: a proof of the dialog says nothing of
+// where the PBX wants its requests to go, and a NAT gives an address that it
+// had for a phone to another one.
+func (p *Proxy) forwardTo(c *relay.Context, plan relay.Plan, t relay.Target, pbx []*tenant.Tenant) {
+	if len(pbx) > 0 && !p.freeFor(pbx, t) {
+		p.counters.reasons[route.ForeignTarget].Add(1)
+		c.Refuse(404, reasonPhrase(404))
+		return
+	}
 	plan.Targets = one(t)
 	c.Forward(plan)
+}
+
+// freeFor reports whether t is not the phone of other tenants only.
+func (p *Proxy) freeFor(tenants []*tenant.Tenant, t relay.Target) bool {
+	at := location.Flow{Transport: t.Network, Remote: t.Remote}
+	if t.Flow != (transport.Flow{}) {
+		at = t.Flow.Location()
+	}
+	table := p.state.Load().tenants
+	return p.free(at, func(a location.AOR) bool {
+		tn, served := table.Domain(a.Domain())
+		return !served || slices.ContainsFunc(tenants, func(t *tenant.Tenant) bool { return t.SetID == tn.SetID }) // the table may be a new one
+	})
 }
 
 // resolve looks up the host of a URI without keeping others waiting, and calls

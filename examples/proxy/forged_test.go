@@ -207,3 +207,44 @@ tenants:
 		w.rejected(ph.Peer, caller.text("BYE"), 503)
 	})
 }
+
+// TestForged_OtherTenantsPhone: a PBX in a dialog of its own does not get to
+// the phone of another tenant, neither by its address nor by an alias that is
+// authentic: the NAT may have given the address to somebody else meanwhile. P-13.
+func TestForged_OtherTenantsPhone(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph, victim := w.behind(simnet.FullCone, "401", "a.test"), w.behind(simnet.FullCone, "401", "b.test")
+		p, _ := callIn(w.a, ph.at(w.a), ph)
+		victim.at(w.b)
+		flow := w.bound("401", "b.test")[0].Flow
+		alias, _ := w.proxy.alias.Append(nil, victim.uri(), flow)
+		own, routes := p.target, p.routes
+		for _, target := range []string{"sip:401@" + flow.Remote.String(), string(alias)} {
+			for _, method := range append(inDialogMethods(), "ACK") {
+				p.target = target
+				w.rejected(w.a.Peer, p.text(method), 404)
+			}
+		}
+		p.target, p.routes = own, append(p.routes, "<sip:"+flow.Remote.String()+";lr>")
+		w.rejected(w.a.Peer, p.text("NOTIFY"), 404)
+		p.routes = routes
+		w.a.Send(w.at, p.text("INFO")) // its own phone is still there
+		ph.Reply(ph.Expect("INFO"), 200, "callee")
+		w.answer(w.a.Peer, 200)
+	})
+}
+
+// TestDialog_AccountsInTwoTenants: a phone with an account in two tenants, both
+// on one socket, is reached in the calls of either.
+func TestDialog_AccountsInTwoTenants(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.public("401", "a.test")
+		second := *ph
+		second.domain, second.callID = "b.test", "second-account"
+		second.register(w.b)
+		p, _ := callIn(w.a, ph.at(w.a), ph)
+		w.a.Send(w.at, p.text("INFO"))
+		ph.Reply(ph.Expect("INFO"), 200, "callee")
+		w.answer(w.a.Peer, 200)
+	})
+}

@@ -20,7 +20,9 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, bool
 		return relay.Target{}, false
 	}
 	at := location.Flow{Transport: hop.Transport, Local: hop.Local, Remote: hop.Remote}
-	if !b.Flow.Remote.IsValid() && !p.free(at, aor) {
+	// A Contact proves nothing: whoever registers one that is somebody else's
+	// address must not make that phone ring.
+	if !b.Flow.Remote.IsValid() && !p.free(at, func(a location.AOR) bool { return a.Domain() == aor.Domain() }) {
 		p.log.Warn("phone not called: its Contact is another tenant's phone", "aor", aor, "contact", b.Contact)
 		return relay.Target{}, false
 	}
@@ -28,12 +30,11 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, bool
 	return relay.Target{Flow: f, RequestURI: hop.RequestURI, Route: hop.Route, Context: b.Q}, ok
 }
 
-// free reports whether no phone of another tenant is at the end of a flow. A
-// Contact proves nothing: whoever registers one that is somebody else's address
-// must not make that phone ring.
-func (p *Proxy) free(at location.Flow, aor location.AOR) bool {
+// free reports whether the end of a flow is nobody's phone, or one of ours as
+// the caller sees it: a phone may have accounts in several tenants.
+func (p *Proxy) free(at location.Flow, ours func(location.AOR) bool) bool {
 	there, err := p.flows.LookupFlow(context.Background(), at)
-	return err == nil && !slices.ContainsFunc(there, func(a location.AOR) bool { return a.Domain() != aor.Domain() })
+	return err == nil && (len(there) == 0 || slices.ContainsFunc(there, ours))
 }
 
 // find returns the way to a phone: over UDP from another listener if its own is
