@@ -45,6 +45,18 @@ const (
 	// than there, destinations of the same priority take turns as in RoundRobin.
 	Priority
 
+	// LeastCalls selects the destination with the fewest calls, as counted by
+	// [Dispatcher.Begin], for its weight: with 50 and 100 the second gets two
+	// calls for each of the first. Among equals it draws.
+	LeastCalls
+
+	// LeastLatency selects the destination that answers first, probes and
+	// requests alike. Those that are slower than the fastest by no more than a
+	// quarter and a millisecond count as equal, and it draws among them by
+	// weight. One that has not answered yet comes before all others. Without
+	// probes, the slower ones keep the latency that they had.
+	LeastLatency
+
 	numAlgorithms int = iota
 )
 
@@ -86,14 +98,19 @@ func (a Algorithm) spec() spec {
 		return spec{"random", "6", KeyNone, newRandom()}
 	case Priority:
 		return spec{"priority", "8", KeyNone, priorityOrder{}}
+	case LeastCalls:
+		return spec{"least-calls", "", KeyNone, leastCalls{}}
+	case LeastLatency:
+		return spec{"least-latency", "", KeyNone, leastLatency{}}
 	}
 	return spec{"affinity", "", KeyAOR, hash{}}
 }
 
 // ParseAlgorithm returns the algorithm with a name ("affinity", "round-robin",
-// "hash-callid", "hash-from", "hash-to", "hash-ruri", "random", "priority") or
-// with a number of OpenSIPS. It refuses 9 and 10, which mean different things
-// in OpenSIPS and Kamailio, like everything it does not know.
+// "hash-callid", "hash-from", "hash-to", "hash-ruri", "random", "priority",
+// "least-calls", "least-latency") or with a number of OpenSIPS. It refuses 9 and
+// 10, which mean different things in OpenSIPS and Kamailio, like everything it
+// does not know.
 func ParseAlgorithm(s string) (Algorithm, error) {
 	var names []string
 	for a := range Algorithm(numAlgorithms) {

@@ -23,6 +23,8 @@ func TestParseAlgorithm(t *testing.T) {
 		{"round-robin", "4", dispatcher.RoundRobin, dispatcher.KeyNone},
 		{"random", "6", dispatcher.Random, dispatcher.KeyNone},
 		{"priority", "8", dispatcher.Priority, dispatcher.KeyNone},
+		{"least-calls", "least-calls", dispatcher.LeastCalls, dispatcher.KeyNone},
+		{"least-latency", "least-latency", dispatcher.LeastLatency, dispatcher.KeyNone},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package dispatcher_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/sipward/sipward/dispatcher"
 )
@@ -20,24 +21,68 @@ func fleet(n int) []dispatcher.Destination {
 	return dst
 }
 
+// ailing returns a Dispatcher of which every third destination is down and
+// every third has just come back.
+func ailing(tb testing.TB, policy dispatcher.Policy, n int) *dispatcher.Dispatcher {
+	d := dispatcher.New(dispatcher.Config{Policy: policy, SlowStart: time.Hour})
+	dst := fleet(n)
+	for i := range dst {
+		dst[i].State = []dispatcher.State{dispatcher.Active, dispatcher.Probing, dispatcher.Inactive}[i%3]
+	}
+	update(tb, d, dst)
+	for i := range dst {
+		dst[i].State = dispatcher.Active
+	}
+	update(tb, d, dst)
+	return d
+}
+
+func benchmarkSelect(b *testing.B, d *dispatcher.Dispatcher, n int) {
+	buf := make([]dispatcher.Destination, 0, n)
+	keys := aors(1024)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if got, err := d.Select(setID, keys[i%len(keys)], buf); err != nil || len(got) != n {
+			b.Fatalf("%d destinations, %v", len(got), err)
+		}
+	}
+}
+
 func BenchmarkSelect(b *testing.B) {
 	for _, alg := range []dispatcher.Algorithm{
 		dispatcher.Affinity, dispatcher.RoundRobin, dispatcher.Random, dispatcher.Priority,
+		dispatcher.LeastCalls, dispatcher.LeastLatency,
 	} {
 		for _, n := range []int{1, 3, 10, 32} {
 			b.Run(fmt.Sprintf("%v/%d", alg, n), func(b *testing.B) {
-				d := newDispatcher(b, alg.Policy(), fleet(n))
-				buf := make([]dispatcher.Destination, 0, n)
-				keys := aors(1024)
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
-					got, err := d.Select(setID, keys[i%len(keys)], buf)
-					if err != nil || len(got) != n {
-						b.Fatalf("%d destinations, %v", len(got), err)
-					}
-				}
+				benchmarkSelect(b, newDispatcher(b, alg.Policy(), fleet(n)), n)
 			})
 		}
+	}
+}
+
+// Of three one is down and one has just come back.
+func BenchmarkSelect_Ailing(b *testing.B) {
+	for _, alg := range []dispatcher.Algorithm{
+		dispatcher.Affinity, dispatcher.RoundRobin, dispatcher.LeastCalls, dispatcher.LeastLatency,
+	} {
+		for _, n := range []int{3, 30} {
+			b.Run(fmt.Sprintf("%v/%d", alg, n), func(b *testing.B) {
+				benchmarkSelect(b, ailing(b, alg.Policy(), n), n-n/3)
+			})
+		}
+	}
+}
+
+// What one request costs besides Select.
+func BenchmarkAttempt(b *testing.B) {
+	d := newDispatcher(b, nil, fleet(3))
+	dst := fleet(3)[1]
+	b.ReportAllocs()
+	for b.Loop() {
+		a := d.Begin(dst)
+		a.Report(200, nil)
+		a.End()
 	}
 }
 
@@ -59,37 +104,59 @@ func BenchmarkSelect_Parallel(b *testing.B) {
 	}
 }
 
-func BenchmarkUpdate(b *testing.B) {
-	const sets, members = 1000, 3
-	var dst []dispatcher.Destination
-	for i := range sets {
-		for _, d := range fleet(members) {
+// tenants returns the destinations of a thousand sets, all of the same PBXes.
+func tenants() (dst []dispatcher.Destination) {
+	for i := range 1000 {
+		for _, d := range fleet(3) {
 			d.SetID = i
 			dst = append(dst, d)
 		}
 	}
+	return dst
+}
+
+func BenchmarkUpdate(b *testing.B) {
 	d := dispatcher.New(dispatcher.Config{})
+	dst := tenants()
 	b.ReportAllocs()
 	for b.Loop() {
 		update(b, d, dst)
 	}
 }
 
+// A PBX of a thousand tenants goes down, after a reload in which it is new.
+func BenchmarkUpdate_Down(b *testing.B) {
+	d := dispatcher.New(dispatcher.Config{Fall: 1})
+	dst := tenants()
+	b.ReportAllocs()
+	for b.Loop() {
+		update(b, d, nil)
+		update(b, d, dst)
+		a := d.Begin(dst[0])
+		a.Report(503, nil)
+		a.End()
+	}
+}
+
 func TestSelect_Allocations(t *testing.T) {
 	for _, alg := range algorithms {
 		t.Run(alg.String(), func(t *testing.T) {
-			d := newDispatcher(t, alg.Policy(), fleet(32))
-			buf := make([]dispatcher.Destination, 0, 32)
-			n := testing.AllocsPerRun(100, func() {
-				if _, err := d.Select(setID, "401@tenant-a.test", buf); err != nil {
-					t.Error(err)
+			for name, d := range map[string]*dispatcher.Dispatcher{
+				"all well": newDispatcher(t, alg.Policy(), fleet(32)),
+				"ailing":   ailing(t, alg.Policy(), 32),
+			} {
+				buf := make([]dispatcher.Destination, 0, 32)
+				n := testing.AllocsPerRun(100, func() {
+					if _, err := d.Select(setID, "401@tenant-a.test", buf); err != nil {
+						t.Error(err)
+					}
+					if _, err := d.Select(99, "401@tenant-a.test", buf); err == nil {
+						t.Error("set 99 exists")
+					}
+				})
+				if n != 0 {
+					t.Errorf("%s: %v allocations, want 0", name, n)
 				}
-				if _, err := d.Select(99, "401@tenant-a.test", buf); err == nil {
-					t.Error("set 99 exists")
-				}
-			})
-			if n != 0 {
-				t.Errorf("%v allocations, want 0", n)
 			}
 		})
 	}

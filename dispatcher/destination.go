@@ -11,11 +11,18 @@ import (
 // the state column of OpenSIPS' dispatcher table.
 type State int
 
-// The states. Only Active destinations are selected.
+// The states. Only Active destinations are selected, but see
+// Config.TryIfAllDown.
 const (
-	Active   State = 0
-	Inactive State = 1 // switched off by an operator
-	Probing  State = 2 // found dead, not yet alive again
+	// Active is in service.
+	Active State = 0
+
+	// Inactive has been switched off by an operator: never selected, never
+	// probed. Its calls go on, so that it drains; see Calls of [Status].
+	Inactive State = 1
+
+	// Probing was found dead: not selected until it has been found alive.
+	Probing State = 2
 )
 
 // String returns the name of the state in lower case.
@@ -32,7 +39,8 @@ func (s State) String() string {
 }
 
 // Destination is a PBX as a member of a set. Within its set it is identified
-// by URI and Socket, as they are written.
+// by URI and Socket, as they are written. Destinations of several sets with the
+// same URI and Socket are the same PBX: they share their health and their calls.
 type Destination struct {
 	// SetID is the number of the set, 0 or more.
 	SetID int
@@ -43,6 +51,8 @@ type Destination struct {
 	// Socket is the local socket to send from. Empty is any.
 	Socket string
 
+	// State is what the operator, or whoever ran before us, says of it; in
+	// what a Dispatcher returns it is the state of now.
 	State State
 
 	// Weight is the share of the requests, in proportion to the other weights.
@@ -61,17 +71,22 @@ type Destination struct {
 // maxWeight keeps sums of weights far from overflow.
 const maxWeight = math.MaxInt32
 
+// address is what identifies a destination within its set.
+type address struct{ uri, socket string }
+
+func (d *Destination) address() address { return address{d.URI, d.Socket} }
+
 // validate returns all faults of dst, joined.
 func validate(dst []Destination) error {
 	type identity struct {
-		setID       int
-		uri, socket string
+		setID int
+		at    address
 	}
 	seen := make(map[identity]bool, len(dst))
 	var faults []error
 	for _, d := range dst {
 		errs := d.faults()
-		id := identity{d.SetID, d.URI, d.Socket}
+		id := identity{d.SetID, d.address()}
 		if seen[id] {
 			errs = append(errs, errors.New("twice in the set"))
 		}

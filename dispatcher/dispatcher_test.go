@@ -17,6 +17,7 @@ import (
 var algorithms = []dispatcher.Algorithm{
 	dispatcher.Affinity, dispatcher.RoundRobin, dispatcher.HashCallID, dispatcher.HashFrom,
 	dispatcher.HashTo, dispatcher.HashRequestURI, dispatcher.Random, dispatcher.Priority,
+	dispatcher.LeastCalls, dispatcher.LeastLatency,
 }
 
 func TestSelect_States(t *testing.T) {
@@ -157,27 +158,6 @@ func TestUpdate_URI(t *testing.T) {
 				t.Errorf("Update: %v, want valid %t", err, tt.ok)
 			}
 		})
-	}
-}
-
-func TestStatus(t *testing.T) {
-	dst := []dispatcher.Destination{
-		{SetID: 20, URI: "sip:b", Weight: 1, Priority: 1, State: dispatcher.Probing},
-		{SetID: 10, URI: "sip:z", Weight: 0, Attrs: "x=y", Description: "first"},
-		{SetID: 20, URI: "sip:a", Weight: 1, Priority: 9, Socket: "udp:192.0.2.1:5060"},
-		{SetID: 10, URI: "sip:y", Weight: 1, State: dispatcher.Inactive},
-	}
-	want := []dispatcher.Destination{dst[1], dst[3], dst[0], dst[2]}
-	d := newDispatcher(t, nil, dst)
-	dst[0].URI = "sip:changed-by-the-caller"
-	want[2].URI = "sip:b"
-	got := d.Status()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("status (-want +got):\n%s", diff)
-	}
-	got[0].URI = "sip:changed-by-the-caller"
-	if diff := cmp.Diff(want, d.Status()); diff != "" {
-		t.Errorf("status after a change of the copy (-want +got):\n%s", diff)
 	}
 }
 

@@ -1,9 +1,12 @@
 package dispatcher_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/sipward/sipward/dispatcher"
 )
@@ -11,7 +14,10 @@ import (
 // A phone meets the same PBX each time. When it fails, its phones, and no
 // others, go to the next one in their order.
 func ExampleDispatcher() {
-	d := dispatcher.New(dispatcher.Config{})
+	d := dispatcher.New(dispatcher.Config{
+		Fall:         1,
+		OnTransition: func(e dispatcher.Event) { fmt.Println(e.URI, e.From, "→", e.To, "by", e.Cause) },
+	})
 	dst := []dispatcher.Destination{
 		{SetID: 10, URI: "sip:10.0.1.10", Weight: 1},
 		{SetID: 10, URI: "sip:10.0.1.11", Weight: 1},
@@ -34,12 +40,9 @@ func ExampleDispatcher() {
 	}
 	show()
 
-	fmt.Println("10.0.1.11 fails")
-	dst[1].State = dispatcher.Probing
-	if err := d.Update(dst); err != nil {
-		fmt.Println(err)
-		return
-	}
+	attempt := d.Begin(dst[1])
+	attempt.Report(0, errors.New("no answer"))
+	attempt.End()
 	show()
 
 	_, err := d.Select(11, "201@tenant-a.test", nil)
@@ -48,11 +51,39 @@ func ExampleDispatcher() {
 	// 201@tenant-a.test → sip:10.0.1.11
 	// 202@tenant-a.test → sip:10.0.1.11
 	// 401@tenant-a.test → sip:10.0.1.10
-	// 10.0.1.11 fails
+	// sip:10.0.1.11 active → probing by request: no answer
 	// 201@tenant-a.test → sip:10.0.1.12
 	// 202@tenant-a.test → sip:10.0.1.12
 	// 401@tenant-a.test → sip:10.0.1.10
 	// true
+}
+
+// Probes find out that a PBX is alive which is down by what the table says.
+func ExampleDispatcher_Run() {
+	up := make(chan dispatcher.Event, 1)
+	d := dispatcher.New(dispatcher.Config{
+		Interval: 10 * time.Millisecond,
+		Ping: func(ctx context.Context, d dispatcher.Destination) (status int, err error) {
+			return 200, nil // send OPTIONS to d.URI from d.Socket
+		},
+		OnTransition: func(e dispatcher.Event) { up <- e },
+	})
+	err := d.Update([]dispatcher.Destination{
+		{SetID: 10, URI: "sip:10.0.1.10", Weight: 1, State: dispatcher.Probing},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { d.Run(ctx) })
+
+	e := <-up
+	fmt.Println(e.SetID, e.URI, e.From, "→", e.To, "by", e.Cause)
+	stop()
+	running.Wait()
+	// Output: 10 sip:10.0.1.10 probing → active by probe: 200
 }
 
 // The algorithm of a configuration file says what to take for the key.

@@ -50,15 +50,21 @@ func order(t testing.TB, d *dispatcher.Dispatcher, key string) string {
 	return names(dst)
 }
 
-// first returns the name of the first one selected.
-func first(t testing.TB, d *dispatcher.Dispatcher, key string) string {
+// choice returns the destination that is selected first.
+func choice(t testing.TB, d *dispatcher.Dispatcher, key string) dispatcher.Destination {
 	t.Helper()
 	var buf [8]dispatcher.Destination
 	dst, err := d.Select(setID, key, buf[:0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return names(dst[:1])
+	return dst[0]
+}
+
+// first returns the name of the first one selected.
+func first(t testing.TB, d *dispatcher.Dispatcher, key string) string {
+	t.Helper()
+	return strings.TrimPrefix(choice(t, d, key).URI, "sip:")
 }
 
 func names(dst []dispatcher.Destination) string {

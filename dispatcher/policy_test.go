@@ -93,7 +93,7 @@ func TestPriority(t *testing.T) {
 		}
 	}
 	dst[1].State, dst[2].State = dispatcher.Inactive, dispatcher.Probing
-	update(t, d, dst)
+	d = newDispatcher(t, dispatcher.Priority.Policy(), dst)
 	if got, want := order(t, d, ""), "a d e"; got != want {
 		t.Errorf("order %q, want %q", got, want)
 	}

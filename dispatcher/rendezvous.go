@@ -2,12 +2,6 @@ package dispatcher
 
 import "math"
 
-// scored is a destination of a group, by its index, with its score for a key.
-type scored struct {
-	score float64
-	index int
-}
-
 // appendRendezvous appends the usable destinations as the key with hash h
 // prefers them. How much it prefers one depends on nothing but the key and that
 // destination, so what happens to one moves only keys from it or to it.
@@ -19,31 +13,19 @@ func (s *Set) appendRendezvous(buf []Destination, h uint64) []Destination {
 }
 
 func (g *group) appendRendezvous(buf []Destination, h uint64) []Destination {
-	var space [32]scored // on the stack; larger groups allocate
-	order := space[:0]
-	for i, d := range g.hashes {
-		// Insertion sort: sets are small.
-		x := scored{arrival(mix(h^d)) * g.shares[i], i}
-		order = append(order, x)
-		at := i
-		for ; at > 0 && x.score < order[at-1].score; at-- {
-			order[at] = order[at-1]
-		}
-		order[at] = x
-	}
-	for _, o := range order {
-		buf = append(buf, g.dst[o.index])
-	}
-	return buf
+	return g.appendBy(buf, func(i int) float64 { return arrival(mix(h^g.hashes[i])) * g.shares[i] })
 }
 
 // arrival maps a uniformly distributed h to an exponentially distributed time.
 // Times divided by weights have their minimum at each destination with a
 // probability in proportion to its weight, which is what makes rendezvous
 // hashing weighted.
-func arrival(h uint64) float64 {
+func arrival(h uint64) float64 { return -math.Log(unit(h)) }
+
+// unit maps a uniformly distributed h to a number from 0 to 1 that is not 0.
+func unit(h uint64) float64 {
 	const bits = 53 // of a float64
-	return -math.Log((float64(h>>(64-bits)) + 0.5) / (1 << bits))
+	return (float64(h>>(64-bits)) + 0.5) / (1 << bits)
 }
 
 // identityHash hashes what identifies a destination within its set.

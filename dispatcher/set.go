@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // Set is a set of destinations as a [Policy] sees it. It does not change but
 // for the counter of Next. It is safe for concurrent use.
 type Set struct {
 	id      int
-	members []Destination // as given
+	members []Destination // as given, with the states of now
+	health  []*health     // of each member
 	usable  []Destination // in the order of Destinations
 	policy  Policy
 	turn    *atomic.Uint64 // shared with the sets of the same id before and after
@@ -19,31 +21,66 @@ type Set struct {
 	// comes before the next one whatever the policy finds.
 	byWeight   []group // those with a weight, those without
 	byPriority []group // the same, each by falling priority
+
+	// See slowStart.
+	starting   atomic.Bool
+	starts     []start
+	startsTurn atomic.Uint64
 }
 
-// newSet returns the set of members; old is the one it replaces, or nil.
-func newSet(id int, members []Destination, policy Policy, old *Set) *Set {
-	s := &Set{id: id, members: members, policy: policy}
+// newSet returns the set of members, whose health is in the table; old is the
+// one it replaces, or nil.
+func (d *Dispatcher) newSet(id int, members []Destination, table map[address]*health, old *Set) *Set {
+	s := &Set{id: id, members: slices.Clone(members), policy: d.policyOf(id)}
 	if old != nil {
 		s.turn = old.turn
 	} else {
 		s.turn = new(atomic.Uint64)
 	}
-	for _, d := range members {
-		if d.State == Active {
-			s.usable = append(s.usable, d)
+	for i := range s.members {
+		m := &s.members[i]
+		h := table[m.address()]
+		s.health = append(s.health, h)
+		if m.State != Inactive {
+			m.State = h.state()
 		}
 	}
-	slices.SortStableFunc(s.usable, func(a, b Destination) int {
+	usable := s.inState(Active)
+	if usable == nil && d.cfg.TryIfAllDown {
+		usable = s.inState(Probing)
+	}
+	s.prepare(usable)
+	s.findStarts(d.cfg.SlowStart, time.Now())
+	return s
+}
+
+// inState returns the indices of all members in a state.
+func (s *Set) inState(state State) (indices []int) {
+	for i := range s.members {
+		if s.members[i].State == state {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
+// prepare makes the members with these indices the usable ones.
+func (s *Set) prepare(indices []int) {
+	slices.SortStableFunc(indices, func(i, j int) int {
+		a, b := &s.members[i], &s.members[j]
 		return cmp.Or(compareBool(b.Weight > 0, a.Weight > 0), cmp.Compare(b.Priority, a.Priority))
 	})
-	s.byWeight = groups(s.usable, func(a, b Destination) bool {
+	var healths []*health
+	for _, i := range indices {
+		s.usable = append(s.usable, s.members[i])
+		healths = append(healths, s.health[i])
+	}
+	s.byWeight = groups(s.usable, healths, func(a, b Destination) bool {
 		return (a.Weight > 0) == (b.Weight > 0)
 	})
-	s.byPriority = groups(s.usable, func(a, b Destination) bool {
+	s.byPriority = groups(s.usable, healths, func(a, b Destination) bool {
 		return (a.Weight > 0) == (b.Weight > 0) && a.Priority == b.Priority
 	})
-	return s
 }
 
 // ID returns the number of the set.
@@ -61,20 +98,21 @@ func (s *Set) Next() uint64 { return s.turn.Add(1) - 1 }
 // group is a run of usable destinations among which a policy decides.
 type group struct {
 	dst    []Destination
+	health []*health
 	hashes []uint64  // of each destination's identity
 	shares []float64 // 1/weight of each
 	sums   []uint64  // running sums of the weights, divided by what they have in common
 }
 
 // groups splits dst where same says that neighbors differ.
-func groups(dst []Destination, same func(a, b Destination) bool) []group {
+func groups(dst []Destination, healths []*health, same func(a, b Destination) bool) []group {
 	var gs []group
 	for start := 0; start < len(dst); {
 		end := start + 1
 		for end < len(dst) && same(dst[start], dst[end]) {
 			end++
 		}
-		gs = append(gs, newGroup(dst[start:end:end]))
+		gs = append(gs, newGroup(dst[start:end:end], healths[start:end:end]))
 		start = end
 	}
 	return gs
@@ -82,9 +120,10 @@ func groups(dst []Destination, same func(a, b Destination) bool) []group {
 
 // newGroup prepares a group of destinations that all have a weight, or all
 // have none and then share equally.
-func newGroup(dst []Destination) group {
+func newGroup(dst []Destination, healths []*health) group {
 	g := group{
 		dst:    dst,
+		health: healths,
 		hashes: make([]uint64, len(dst)),
 		shares: make([]float64, len(dst)),
 		sums:   make([]uint64, len(dst)),
@@ -102,6 +141,32 @@ func newGroup(dst []Destination) group {
 		g.sums[i] = sum
 	}
 	return g
+}
+
+// scored is a destination of a group, by its index, with a score.
+type scored struct {
+	score float64
+	index int
+}
+
+// appendBy appends the group by rising score, equal ones as they are.
+func (g *group) appendBy(buf []Destination, score func(index int) float64) []Destination {
+	var space [32]scored // on the stack; larger groups allocate
+	order := space[:0]
+	for i := range g.dst {
+		// Insertion sort: sets are small.
+		x := scored{score(i), i}
+		order = append(order, x)
+		at := i
+		for ; at > 0 && x.score < order[at-1].score; at-- {
+			order[at] = order[at-1]
+		}
+		order[at] = x
+	}
+	for _, o := range order {
+		buf = append(buf, g.dst[o.index])
+	}
+	return buf
 }
 
 func gcd(a, b int) int {

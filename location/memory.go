@@ -93,6 +93,23 @@ func (m *Memory) Apply(ctx context.Context, aor AOR, c Change) error {
 	return s.apply(aor, c, now)
 }
 
+// Merge adds a binding that another store has, for filling m from there. What m
+// has of the same phone, by instance or Contact, gives way to it if it is older
+// by the second, as stores may cut times to that, or by the CSeq of the same
+// Call-ID; else it stays, and b is not taken. Merge reports whether b was. It
+// looks at nothing else of the AOR, and does not take a binding that has
+// expired.
+func (m *Memory) Merge(aor AOR, b Binding) bool {
+	now := m.now()
+	if !aor.IsValid() || !b.liveAt(now) {
+		return false
+	}
+	s := m.shard(aor)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.merge(aor, &b)
+}
+
 // LookupContact implements [ContactFinder].
 func (m *Memory) LookupContact(ctx context.Context, contact AOR) ([]Entry, error) {
 	if err := ctx.Err(); err != nil {

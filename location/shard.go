@@ -117,6 +117,37 @@ func (s *shard) apply(aor AOR, c Change, now time.Time) error {
 	return nil
 }
 
+// merge does what Memory.Merge says.
+func (s *shard) merge(aor AOR, b *Binding) bool {
+	user := ""
+	for r := s.aors[aor]; r != nil; r = r.next {
+		user = r.user
+		old := r.binding()
+		if !sameKey(&old, b) {
+			continue
+		}
+		if !newer(b, &old) {
+			return false
+		}
+		s.replace(r, newRecord(user, aor.domain, b))
+		return true
+	}
+	if user == "" {
+		user = strings.Clone(aor.user)
+	}
+	s.add(newRecord(user, aor.domain, b))
+	return true
+}
+
+// newer reports whether a is of a later REGISTER than b, as far as the whole
+// seconds of their times and their CSeq tell.
+func newer(a, b *Binding) bool {
+	if at, bt := a.Updated.Unix(), b.Updated.Unix(); at != bt {
+		return at > bt
+	}
+	return a.CallID == b.CallID && a.CSeq > b.CSeq
+}
+
 func (s *shard) add(r *record) {
 	// The key is made of the record's strings, which live as long as it does,
 	// and not of the caller's, which may be parts of a whole SIP message.

@@ -23,8 +23,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/internal/mysqlschema"
 )
@@ -45,7 +43,7 @@ type Config struct {
 // closes it. It is safe for concurrent use.
 type Loader struct {
 	cfg Config
-	db  *sqlx.DB
+	db  *sql.DB
 }
 
 // New checks the table. The error wraps [ErrSchema] if it is not one that a
@@ -54,31 +52,23 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Loader, error) {
 	if cfg.Table == "" {
 		cfg.Table = "dispatcher"
 	}
-	if !isName(cfg.Table) {
+	if !mysqlschema.IsName(cfg.Table) {
 		return nil, fmt.Errorf("mysqldisp: table %q: not a name of letters, digits and underscores", cfg.Table)
 	}
 	if cfg.OnProblem == nil {
 		cfg.OnProblem = func(Problem) {}
 	}
-	l := &Loader{cfg: cfg, db: sqlx.NewDb(db, "mysql")}
-	if _, err := l.query(ctx); err != nil {
+	l := &Loader{cfg: cfg, db: db}
+	if _, err := l.query(ctx, db); err != nil {
 		return nil, fmt.Errorf("mysqldisp: %w", err)
 	}
 	return l, nil
 }
 
-// isName reports whether s can be a table's name without any doubt.
-func isName(s string) bool {
-	other := func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
-}
-
 // query returns the statement that reads all rows, with NULL for columns that
 // there are not.
-func (l *Loader) query(ctx context.Context) (string, error) {
-	has, err := mysqlschema.Check(ctx, l.db, l.cfg.Table, Version, "id", "setid", "destination", "socket", "state")
+func (l *Loader) query(ctx context.Context, q mysqlschema.Queryer) (string, error) {
+	has, err := mysqlschema.Check(ctx, q, l.cfg.Table, Version, "id", "setid", "destination", "socket", "state")
 	if err != nil {
 		return "", err
 	}
@@ -98,12 +88,18 @@ func (l *Loader) query(ctx context.Context) (string, error) {
 // Rows with the same set, URI and socket are one destination, that of the first
 // row, except that it is inactive if any of them is.
 func (l *Loader) Load(ctx context.Context) ([]dispatcher.Destination, error) {
-	query, err := l.query(ctx)
+	return l.load(ctx, l.db)
+}
+
+// LoadTx is Load in a transaction of the caller, who reads other tables in it
+// too.
+func (l *Loader) LoadTx(ctx context.Context, tx *sql.Tx) ([]dispatcher.Destination, error) {
+	return l.load(ctx, tx)
+}
+
+func (l *Loader) load(ctx context.Context, q mysqlschema.Queryer) ([]dispatcher.Destination, error) {
+	rows, err := l.read(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("mysqldisp: load: %w", err)
-	}
-	var rows []row
-	if err := l.db.SelectContext(ctx, &rows, query); err != nil {
 		return nil, fmt.Errorf("mysqldisp: load: %w", err)
 	}
 	all, problems := l.destinations(rows)
@@ -111,6 +107,15 @@ func (l *Loader) Load(ctx context.Context) ([]dispatcher.Destination, error) {
 		l.cfg.OnProblem(p)
 	}
 	return all, nil
+}
+
+func (l *Loader) read(ctx context.Context, q mysqlschema.Queryer) (rows []row, err error) {
+	query, err := l.query(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	err = mysqlschema.Select(ctx, q, &rows, query)
+	return rows, err
 }
 
 // destinations returns what rows mean and what is wrong with them.

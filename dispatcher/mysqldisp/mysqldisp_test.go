@@ -228,6 +228,26 @@ func TestLoader_LoadRandomRows(t *testing.T) {
 	}
 }
 
+// LoadTx sees what its transaction does.
+func TestLoader_LoadTx(t *testing.T) {
+	db := createOpenSIPS(t)
+	exec(t, db, "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:a'), (10, 'sip:a b')")
+	f := open(t, db)
+	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for range 2 {
+		f.problems = nil
+		all, err := f.LoadTx(t.Context(), tx)
+		if err != nil || len(all) != 1 || all[0].URI != "sip:a" || len(f.problems) != 1 {
+			t.Errorf("got %v, %v, problems %v", all, err, f.problems)
+		}
+		exec(t, db, "DELETE FROM dispatcher")
+	}
+}
+
 func TestLoader_LoadFails(t *testing.T) {
 	db := createOpenSIPS(t)
 	f := open(t, db)

@@ -1,4 +1,5 @@
-// Package mysqlschema checks that a table of OpenSIPS is what its reader wants.
+// Package mysqlschema checks that a table of OpenSIPS is what its reader wants,
+// and reads it.
 package mysqlschema
 
 import (
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+	"github.com/jmoiron/sqlx"
 )
 
 // ErrSchema reports a table that is missing, has another version, or lacks a
@@ -91,6 +93,26 @@ func Columns(ctx context.Context, q Queryer, table string) (map[string]bool, err
 		has[strings.ToLower(name)] = true
 	}
 	return has, rows.Err()
+}
+
+// Select reads all rows of a query into dest, a pointer to a slice of structs
+// whose tags db name the columns.
+func Select(ctx context.Context, q Queryer, dest any, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return sqlx.StructScan(rows, dest)
+}
+
+// IsName reports whether s can be a table's name without any doubt: up to 64
+// letters, digits and underscores.
+func IsName(s string) bool {
+	other := func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
 }
 
 // Is reports whether err is one of these errors of the server.

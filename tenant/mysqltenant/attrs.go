@@ -2,6 +2,7 @@ package mysqltenant
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,21 +12,63 @@ import (
 // has no name belongs to the attribute before it, but not across a semicolon.
 // "name=" has the value "", a bare name has none.
 func attrValues(attrs, name string) (values []string) {
-	attrs = strings.Join(strings.Fields(attrs), " ")
-	attrs = strings.NewReplacer(" = ", "=", " =", "=", "= ", "=").Replace(attrs)
 	for part := range strings.SplitSeq(attrs, ";") {
-		key := ""
-		for _, item := range strings.FieldsFunc(part, func(r rune) bool { return r == ',' || r == ' ' }) {
-			value := item
-			if k, v, ok := strings.Cut(item, "="); ok {
-				key, value = k, v
-			}
-			if strings.EqualFold(key, name) {
-				values = append(values, value)
+		for _, item := range attrItems(part) {
+			if item.is(name) {
+				values = append(values, item.value)
 			}
 		}
 	}
 	return values
+}
+
+// attrItem is a value of an attribute.
+type attrItem struct{ text, name, value string }
+
+func (i attrItem) is(name string) bool { return strings.EqualFold(i.name, name) }
+
+// attrItems returns the values in a part of attrs without semicolons.
+func attrItems(part string) (items []attrItem) {
+	part = strings.Join(strings.Fields(part), " ")
+	part = strings.NewReplacer(" = ", "=", " =", "=", "= ", "=").Replace(part)
+	name := ""
+	for _, text := range strings.FieldsFunc(part, func(r rune) bool { return r == ',' || r == ' ' }) {
+		value := text
+		if k, v, ok := strings.Cut(text, "="); ok {
+			name, value = k, v
+		}
+		items = append(items, attrItem{text, name, value})
+	}
+	return items
+}
+
+// SetAttr returns attrs with a value for an attribute in place of all those
+// that it has, at the end and set off by a semicolon, as OpenSIPS has them.
+// Other attributes stay; what is between semicolons and does not have the
+// attribute stays as it is written. The value must have no semicolon, and no
+// comma or blank unless it is a list.
+func SetAttr(attrs, name, value string) string {
+	var parts []string
+	for part := range strings.SplitSeq(attrs, ";") {
+		if items := attrItems(part); slices.ContainsFunc(items, func(i attrItem) bool { return i.is(name) }) {
+			part = joinOthers(items, name)
+		}
+		if strings.TrimSpace(part) != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(append(parts, name+"="+value), ";")
+}
+
+// joinOthers returns the text of all items but those of an attribute.
+func joinOthers(items []attrItem, name string) string {
+	var texts []string
+	for _, i := range items {
+		if !i.is(name) {
+			texts = append(texts, i.text)
+		}
+	}
+	return strings.Join(texts, ",")
 }
 
 // attrSet returns the set that the attrs of a domain name; ok tells if they

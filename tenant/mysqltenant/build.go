@@ -3,7 +3,6 @@ package mysqltenant
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -11,30 +10,25 @@ import (
 	"github.com/sipward/sipward/tenant"
 )
 
-// builder makes tenants out of rows: first all destinations, then those with a
-// name, then all domains.
+// builder makes tenants out of rows: first all destinations, then all domains.
 type builder struct {
-	cfg      Config
+	domainTable, dispatcherTable string
+
+	answers  map[string]Answer
 	sets     map[int]*tenant.Tenant
 	served   map[int]bool   // sets with a destination
 	owners   map[string]int // sets by canonical domain
-	named    []named
 	problems []Problem
 }
 
-// named is a destination by name.
-type named struct {
-	host   string
-	port   uint16
-	origin Problem // of its row, without an error
-}
-
-func newBuilder(cfg Config) *builder {
+func newBuilder(domainTable, dispatcherTable string, answers map[string]Answer) *builder {
 	return &builder{
-		cfg:    cfg,
-		sets:   make(map[int]*tenant.Tenant),
-		served: make(map[int]bool),
-		owners: make(map[string]int),
+		domainTable:     domainTable,
+		dispatcherTable: dispatcherTable,
+		answers:         answers,
+		sets:            make(map[int]*tenant.Tenant),
+		served:          make(map[int]bool),
+		owners:          make(map[string]int),
 	}
 }
 
@@ -54,7 +48,7 @@ func (b *builder) set(id int) *tenant.Tenant {
 
 // addDestination enters what a row of the table dispatcher says of sources.
 func (b *builder) addDestination(r destinationRow) {
-	origin := Problem{Table: b.cfg.DispatcherTable, ID: rowID(r.ID.String)}
+	origin := Problem{Table: b.dispatcherTable, ID: rowID(r.ID.String)}
 	id, err := parseSet(r.SetID.String)
 	if err != nil {
 		b.report(origin, fmt.Errorf("%w: %w", ErrBadRow, err))
@@ -71,10 +65,16 @@ func (b *builder) addDestination(r destinationRow) {
 	if e.addr.IsValid() {
 		set.Sources = append(set.Sources, hostSource(e.addr, e.port))
 	} else {
-		b.named = append(b.named, named{e.name, e.port, origin})
+		a := b.answers[e.name]
+		for _, addr := range a.Addrs {
+			set.Sources = append(set.Sources, hostSource(addr, e.port))
+		}
+		if a.Err != nil {
+			b.report(origin, a.Err)
+		}
 	}
 	for _, value := range attrValues(r.Attrs.String, "source_ip") {
-		source, err := parseSource(value)
+		source, err := ParseSource(value)
 		if err != nil {
 			b.report(origin, err)
 			continue
@@ -83,32 +83,9 @@ func (b *builder) addDestination(r destinationRow) {
 	}
 }
 
-// names returns the hosts that must be resolved, each once.
-func (b *builder) names() []string {
-	hosts := make(map[string]bool)
-	for _, n := range b.named {
-		hosts[n.host] = true
-	}
-	return slices.Sorted(maps.Keys(hosts))
-}
-
-// addNamed enters the addresses of all destinations by name.
-func (b *builder) addNamed(answers map[string]answer) {
-	for _, n := range b.named {
-		a := answers[n.host]
-		set := b.set(n.origin.SetID)
-		for _, addr := range a.addrs {
-			set.Sources = append(set.Sources, hostSource(addr, n.port))
-		}
-		if a.err != nil {
-			b.report(n.origin, a.err)
-		}
-	}
-}
-
 // addDomain enters a row of the table domain.
 func (b *builder) addDomain(r domainRow) {
-	origin := Problem{Table: b.cfg.DomainTable, ID: rowID(r.ID.String)}
+	origin := Problem{Table: b.domainTable, ID: rowID(r.ID.String)}
 	domain, err := canonical(r.Domain.String)
 	if err != nil {
 		b.report(origin, fmt.Errorf("%w: %q is no domain", ErrBadRow, r.Domain.String))

@@ -7,7 +7,8 @@
 // github.com/go-sql-driver/mysql. [Create] makes the table domain, or adds to
 // that of OpenSIPS the column setid. The table dispatcher is made by the
 // package mysqldisp. With tables of InnoDB each load sees both tables at the
-// same moment. The loader writes nothing.
+// same moment. The loader writes nothing. [Loader.ReadTx] is for programs that
+// read more than tenants at that moment, or resolve more than their names.
 //
 // # Domains
 //

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -264,6 +265,37 @@ func TestLoader_LoadIsConsistent(t *testing.T) {
 		}
 		if n := f.load().Len(); n != 1 || len(f.problems) > 0 {
 			t.Fatalf("got %d tenants, problems %v", n, f.problems)
+		}
+	}
+}
+
+// ReadTx sees what its transaction does, and what the rows mean can be asked
+// again with other answers.
+func TestLoader_ReadTx(t *testing.T) {
+	db := create(t)
+	exec(t, db, "INSERT INTO domain (id, domain, setid) VALUES (1, 'a.example', 10), (2, 'b.example', 20)")
+	exec(t, db, "INSERT INTO dispatcher (id, setid, destination) VALUES (1, 10, 'sip:PBX.example.'), (2, 10, 'sip:pbx.example;transport=tcp'), (3, 10, 'sip:10.0.1.10')")
+	f := open(t, db, mysqltenant.Config{})
+	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := f.ReadTx(t.Context(), tx); err != nil {
+		t.Fatal(err)
+	}
+	empty(t, db)
+	rows, err := f.ReadTx(t.Context(), tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rows.Hosts(); !slices.Equal(got, []string{"pbx.example"}) {
+		t.Errorf("hosts %q", got)
+	}
+	for _, addrs := range [][]netip.Addr{nil, {netip.MustParseAddr("192.0.2.7")}} {
+		tenants, problems := rows.Tenants(map[string]mysqltenant.Answer{"pbx.example": {Addrs: addrs}})
+		if len(tenants) != 2 || len(tenants[0].Sources) != 1+2*len(addrs) || len(problems) != 1 || problems[0].ID != 2 {
+			t.Errorf("with %v: tenants %v, problems %v", addrs, tenants, problems)
 		}
 	}
 }

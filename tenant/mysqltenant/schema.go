@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/sipward/sipward/internal/mysqlschema"
 )
 
@@ -45,7 +43,7 @@ func Create(ctx context.Context, db *sql.DB) error {
 	if err := addSetID(ctx, db); err != nil {
 		return fmt.Errorf("mysqltenant: create column setid: %w", err)
 	}
-	if err := fillSetID(ctx, sqlx.NewDb(db, "mysql")); err != nil {
+	if err := fillSetID(ctx, db); err != nil {
 		return fmt.Errorf("mysqltenant: fill column setid: %w", err)
 	}
 	return nil
@@ -79,14 +77,14 @@ func addSetID(ctx context.Context, db *sql.DB) error {
 
 // fillSetID copies sets from attrs to the column. What they say is the same
 // before and after, so it does not matter if this ends halfway.
-func fillSetID(ctx context.Context, db *sqlx.DB) error {
+func fillSetID(ctx context.Context, db *sql.DB) error {
 	has, err := mysqlschema.Columns(ctx, db, "domain")
 	if err != nil || !has["attrs"] {
 		return err
 	}
 	var rows []domainRow
 	const query = "SELECT id, attrs FROM domain WHERE setid = 0 AND LOWER(attrs) LIKE '%setid%' ORDER BY id"
-	if err := db.SelectContext(ctx, &rows, query); err != nil {
+	if err := mysqlschema.Select(ctx, db, &rows, query); err != nil {
 		return err
 	}
 	for _, r := range rows {

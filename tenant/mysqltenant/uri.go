@@ -86,8 +86,9 @@ func canonical(domain string) (string, error) {
 	return only.Domains[0], nil
 }
 
-// parseSource returns an address or a network that a table accepts.
-func parseSource(s string) (tenant.Source, error) {
+// ParseSource returns the source that an address or a network in source_ip
+// stands for. The error wraps [ErrBadSource] if a load would leave it out.
+func ParseSource(s string) (tenant.Source, error) {
 	prefix, err := netip.ParsePrefix(s)
 	if err != nil {
 		addr, err := netip.ParseAddr(s)

@@ -3,6 +3,7 @@ package mysqltenant_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -54,14 +55,14 @@ func TestLoader_LoadResolves(t *testing.T) {
 		t.Helper()
 		wantTenants(t, f.load(), tenant.Tenant{SetID: 10, Sources: set10}, tenant.Tenant{SetID: 20, Sources: set20})
 	}
-	want(sources("10.0.1.10:5060", "192.0.2.7:5060", "[2001:db8::7]:5060"), sources("192.0.2.7:5080", "[2001:db8::7]:5080"))
+	want(sources("192.0.2.7:5060", "[2001:db8::7]:5060", "10.0.1.10:5060"), sources("192.0.2.7:5080", "[2001:db8::7]:5080"))
 	f.wantProblems()
 	if z.asked["pbx.example"] != 1 {
 		t.Errorf("asked %v, want once for each name", z.asked)
 	}
 
 	z.set("pbx.example", "192.0.2.8") // a change
-	changed := func() { t.Helper(); want(sources("10.0.1.10:5060", "192.0.2.8:5060"), sources("192.0.2.8:5080")) }
+	changed := func() { t.Helper(); want(sources("192.0.2.8:5060", "10.0.1.10:5060"), sources("192.0.2.8:5080")) }
 	changed()
 	f.wantProblems()
 
@@ -131,4 +132,28 @@ func TestLoader_LoadConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// P-32: addresses that come in another order, or twice, are no change; what is
+// no address of a host is none; and a host that is not asked for is forgotten.
+func TestNames_Resolve(t *testing.T) {
+	var z zone
+	n := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: z.lookup})
+	want := func(err error, addrs ...string) {
+		t.Helper()
+		got := n.Resolve(t.Context(), []string{"pbx.example"})["pbx.example"]
+		if !errors.Is(got.Err, err) || fmt.Sprint(got.Addrs) != fmt.Sprint(addrs) {
+			t.Errorf("got %v, want %v, %v", got, addrs, err)
+		}
+	}
+	z.set("pbx.example", "192.0.2.7", "::ffff:192.0.2.8", "192.0.2.7", "0.0.0.0", "fe80::1%eth0")
+	want(nil, "192.0.2.7", "192.0.2.8")
+	z.set("pbx.example", "192.0.2.8", "192.0.2.7")
+	want(nil, "192.0.2.7", "192.0.2.8")
+	z.set("pbx.example", "192.0.2.9", "192.0.2.7")
+	want(nil, "192.0.2.9", "192.0.2.7")
+	z.set("pbx.example", "0.0.0.0")
+	want(mysqltenant.ErrLookup, "192.0.2.9", "192.0.2.7")
+	n.Resolve(t.Context(), nil)
+	want(mysqltenant.ErrLookup)
 }

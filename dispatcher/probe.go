@@ -1,0 +1,103 @@
+package dispatcher
+
+import (
+	"context"
+	"math/bits"
+	"sync"
+	"time"
+)
+
+// target is what is probed. Its destination is the first with its health.
+type target struct {
+	Destination
+	health *health
+}
+
+// Run probes all destinations that are not [Inactive], in all states and
+// whatever the column probe_mode of OpenSIPS says: each once in an Interval,
+// at a time of its own that its URI and Socket determine, so that they spread
+// over it. A probe that is still on its way then is not joined by another one.
+//
+// Without Config.Ping nobody finds out that a destination is alive again. Run
+// takes it into service then after one Interval, or two at most, that it has
+// been down; the first failure takes it down again.
+//
+// Run is to be called once. It blocks until ctx ends and all probes have
+// returned, which do not count then, and returns nil. Without it nothing comes
+// back that went down.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	start := time.Now()
+	for done := time.Duration(0); ; {
+		elapsed := time.Since(start)
+		due, wait := d.due(done, elapsed)
+		for _, t := range due {
+			if d.cfg.Ping == nil {
+				d.release(t.health)
+			} else if t.health.probed.CompareAndSwap(false, true) {
+				probes.Go(func() { d.probe(ctx, t) })
+			}
+		}
+		done = elapsed
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// due returns the targets whose times are after done and not after elapsed, both
+// counted from the start of Run, and how long it is until there may be others.
+func (d *Dispatcher) due(done, elapsed time.Duration) (targets []target, wait time.Duration) {
+	interval := d.cfg.Interval
+	wait = min(interval, time.Second) // Update may have brought new ones
+	for _, t := range d.table.Load().targets {
+		phase, _ := bits.Mul64(identityHash(t.Destination), uint64(interval))
+		ago := (elapsed - time.Duration(phase) + interval) % interval // since its time was
+		if ago < elapsed-done {
+			targets = append(targets, t)
+		}
+		wait = min(wait, interval-ago)
+	}
+	return targets, wait
+}
+
+// probe asks t once if it is alive.
+func (d *Dispatcher) probe(ctx context.Context, t target) {
+	defer t.health.probed.Store(false)
+	began := time.Now()
+	timeout, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	status, err := d.cfg.Ping(timeout, t.Destination)
+	if ctx.Err() != nil {
+		return
+	}
+	d.judge(t.health, sign{
+		probe: true, began: began, status: status, err: err,
+		alive: err == nil && d.cfg.Alive(status),
+	})
+}
+
+// alive is the default of Config.Alive.
+func alive(status int) bool {
+	const timeout, serverError, notImplemented, globalFailure = 408, 500, 501, 600
+	return status != timeout && (status < serverError || status >= globalFailure) || status == notImplemented
+}
+
+// release takes a destination into service on trial that has been down for long
+// enough, as there are no probes.
+func (d *Dispatcher) release(h *health) {
+	d.mu.Lock()
+	now := time.Now()
+	long := h.watched && h.down && now.Sub(h.since) >= d.cfg.Interval
+	if long {
+		d.turn(h, "on trial, as nothing is probed", now)
+		h.streak = d.cfg.Fall - 1
+	}
+	d.mu.Unlock()
+	if long {
+		d.deliver()
+	}
+}

@@ -1,0 +1,164 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"slices"
+
+	"github.com/sipward/sipward/location"
+)
+
+func (s *Store) stripe(aor location.AOR) *stripe {
+	return &s.stripes[maphash.Comparable(s.seed, aor)%stripeCount]
+}
+
+// apply makes a change in journal and memory.
+func (s *Store) apply(ctx context.Context, aor location.AOR, c location.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !aor.IsValid() {
+		return errors.New("mirror: change of the zero AOR")
+	}
+	st := s.stripe(aor)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	stored, err := s.memory.Lookup(ctx, aor)
+	if err != nil {
+		return err
+	}
+	effect, err := c.Resolve(stored, s.cfg.Now())
+	if err != nil {
+		return err
+	}
+	r := s.entryOf(aor, &c, stored, &effect)
+	if r.empty() {
+		return nil
+	}
+	if st.dirty[aor] == nil && s.pending.Load() >= int64(s.cfg.MaxPending) {
+		return ErrFull
+	}
+	segment, err := s.note(st, &r)
+	if err != nil {
+		return err
+	}
+	if err := s.memory.Apply(ctx, aor, c); err != nil {
+		return err // that of ctx: there may be more in the journal than was accepted
+	}
+	s.mark(st, &r, segment, false)
+	return nil
+}
+
+// entryOf returns what c, which has this effect, does to single bindings.
+func (s *Store) entryOf(aor location.AOR, c *location.Change, stored []location.Binding, effect *location.Effect) entry {
+	e := entry{aor: aor, reset: c.Reset, at: s.cfg.Now()}
+	for i := range c.Remove {
+		e.remove = append(e.remove, removeKey(&c.Remove[i], e.at))
+	}
+	for _, i := range effect.Drop {
+		e.remove = append(e.remove, removeKey(&stored[i], e.at))
+	}
+	for i := range effect.Put {
+		w := &effect.Put[i]
+		e.put = append(e.put, w.Binding)
+		if w.Replaces < 0 {
+			continue
+		}
+		old := &stored[w.Replaces]
+		if !putKey(&w.Binding, e.at).same(old) { // it only came from the same socket
+			e.remove = append(e.remove, removeKey(old, e.at))
+		}
+	}
+	return e
+}
+
+// note writes e to the journal and returns the segment that has it. It holds
+// that segment, unless the AOR already holds one.
+func (s *Store) note(st *stripe, e *entry) (segment int, err error) {
+	if s.journal == nil {
+		return 0, nil
+	}
+	p := st.dirty[e.aor]
+	segment, err = s.journal.append(e, p == nil || p.segment == noSegment)
+	if err == nil {
+		s.journalBroken.Store(false)
+		return segment, nil
+	}
+	s.journalErrors.Add(1)
+	if s.journalBroken.CompareAndSwap(false, true) {
+		s.cfg.Logger.Error("the journal of registrations cannot be written", "err", err)
+	}
+	if !s.healthy.Load() {
+		return 0, errors.Join(ErrUnsafe, err)
+	}
+	return noSegment, nil
+}
+
+// mark makes e pending. The caller holds the stripe's lock, and, unless the AOR
+// has something pending already, the segment.
+func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
+	p := st.dirty[e.aor]
+	isNew := p == nil
+	if isNew {
+		p = &pending{segment: segment, since: e.at}
+		st.dirty[e.aor] = p
+		s.pending.Add(1)
+	}
+	if p.segment == noSegment {
+		p.segment = segment
+	}
+	p.replayed = p.replayed || replayed
+	if e.reset {
+		p.reset, p.keys = true, nil
+	}
+	for _, k := range e.remove {
+		p.add(k)
+	}
+	for i := range e.put {
+		p.add(putKey(&e.put[i], e.at))
+	}
+	st.outdate(e.aor)
+	if isNew {
+		s.queue.push(e.aor)
+	}
+}
+
+// outdate makes sure that what is just being read of an AOR, which may be older
+// than what memory has, is not taken for the truth.
+func (st *stripe) outdate(aor location.AOR) {
+	if st.changed != nil {
+		st.changed[aor] = struct{}{}
+	}
+	if r := st.reads[aor]; r != nil {
+		r.outdated = true
+	}
+}
+
+// replay makes what the journal of a former process has pending again.
+func (s *Store) replay(e *entry, segment int, hold func()) {
+	ctx := context.Background()
+	st := s.stripe(e.aor)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	// One journal has the order in which all of it was accepted. That of another
+	// process, which [Adopt] has added, may be older.
+	stored, _ := s.memory.Lookup(ctx, e.aor) // memory has no errors but those of ctx
+	later := func(k key) bool {
+		return slices.ContainsFunc(stored, func(b location.Binding) bool { return k.same(&b) && b.Updated.Unix() > k.at })
+	}
+	e.put = slices.DeleteFunc(e.put, func(b location.Binding) bool { return later(putKey(&b, e.at)) })
+	e.remove = slices.DeleteFunc(e.remove, later)
+	c := location.Change{Reset: e.reset, Put: e.put}
+	for i := range e.remove {
+		c.Remove = append(c.Remove, e.remove[i].binding())
+	}
+	_ = s.memory.Apply(ctx, e.aor, c) // nothing is stale that was accepted once
+	if e.empty() {
+		return
+	}
+	if st.dirty[e.aor] == nil {
+		hold()
+	}
+	s.mark(st, e, segment, true)
+}

@@ -1,0 +1,74 @@
+package mirror
+
+import (
+	"os"
+	"time"
+
+	"github.com/sipward/sipward/location"
+)
+
+// Compact writes the journal anew, as Run does when it is large.
+func (s *Store) Compact() error { return s.compact() }
+
+// BreakJournal makes all writes to the current segment fail as on a full disk,
+// until the returned func is called.
+func (s *Store) BreakJournal() (repair func(), err error) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	swap := func(f *os.File) *os.File {
+		s.journal.mu.Lock()
+		defer s.journal.mu.Unlock()
+		old := s.journal.file
+		s.journal.file = f
+		return old
+	}
+	whole := swap(full)
+	return func() { swap(whole).Close() }, nil
+}
+
+// Parsed is what the journal keeps of a change.
+type Parsed struct {
+	AOR    location.AOR
+	At     int64
+	Reset  bool
+	Remove []location.Binding
+	Put    []location.Binding
+}
+
+// ReadEntries returns all entries of a segment that can be read, and each of
+// them written again.
+func ReadEntries(data []byte) (list []Parsed, again [][]byte, err error) {
+	_, err = readEntries(data, func(e *entry) {
+		p := Parsed{AOR: e.aor, At: e.at.Unix(), Reset: e.reset, Put: e.put}
+		for _, k := range e.remove {
+			p.Remove = append(p.Remove, k.binding())
+		}
+		list = append(list, p)
+		again = append(again, e.append(nil))
+	})
+	return list, again, err
+}
+
+// AppendEntry appends an entry as a segment has it; with nothing before it, a
+// segment begins.
+func AppendEntry(data []byte, p Parsed) []byte {
+	if len(data) == 0 {
+		data = []byte(magic)
+	}
+	e := entry{aor: p.AOR, at: time.Unix(p.At, 0), reset: p.Reset, put: p.Put}
+	for i := range p.Remove {
+		e.remove = append(e.remove, removeKey(&p.Remove[i], e.at))
+	}
+	return appendFrame(data, &e)
+}
+
+// Frame returns a segment with one entry, given its body.
+func Frame(body []byte) []byte {
+	e, err := parseEntry(body)
+	if err != nil {
+		return []byte("not an entry")
+	}
+	return appendFrame([]byte(magic), &e)
+}

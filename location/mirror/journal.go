@@ -1,0 +1,336 @@
+package mirror
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// journal is a directory of files, its segments, that have entries. Each segment
+// lives until nothing that it has is pending any more. Entries are given to the
+// operating system before a change is accepted, so that they survive the
+// process, and to the disk within a second.
+//
+// A segment is a line that says what it is, and entries one after the other,
+// each with its length and checksum before it:
+//
+//	4 bytes  length of the entry, little-endian
+//	4 bytes  its CRC-32C
+type journal struct {
+	dir    string
+	faults []error // found when it was opened
+
+	mu       sync.Mutex // held over writes, whose order is the point
+	file     *os.File   // the current segment; nil if none could be made
+	current  int        // its number
+	size     int64
+	synced   int64         // how much of it is on disk
+	segments map[int]*held // those that exist, the current one among them
+	buf      []byte
+}
+
+// held is a segment that has something pending.
+type held struct {
+	size int64
+	refs int // AORs whose oldest pending entry it has
+}
+
+const (
+	magic       = "sipward journal 1\n"
+	headSize    = 8
+	maxEntry    = 1 << 20
+	segmentSize = 16 << 20
+	extension   = ".journal"
+	noSegment   = 1<<31 - 1 // of what is in no journal
+)
+
+// checksum makes the table each time: package crc32 has one copy of it.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// openJournal calls replay for each entry in dir, in their order, with the
+// segment that has it and a func that holds that segment. Then it begins a new
+// segment.
+func openJournal(dir string, replay func(e *entry, segment int, hold func())) (*journal, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	j := &journal{dir: dir, segments: map[int]*held{}}
+	numbers, err := segmentsIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range numbers {
+		h := &held{}
+		j.segments[n], j.current = h, n
+		if err := j.read(n, h, func(e *entry) { replay(e, n, func() { h.refs++ }) }); err != nil {
+			return nil, err
+		}
+		j.drop(n)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j, j.rotate()
+}
+
+// Adopt moves a journal, that of a process that is gone, to the one in dir.
+// Nobody may use either. A directory that does not exist has no journal.
+func Adopt(dir, from string) error {
+	theirs, err := segmentsIn(from)
+	if errors.Is(err, fs.ErrNotExist) || len(theirs) == 0 && err == nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	ours, err := segmentsIn(dir)
+	if err != nil {
+		return fmt.Errorf("mirror: %w", err)
+	}
+	next := 1
+	if len(ours) > 0 {
+		next = ours[len(ours)-1] + 1
+	}
+	for i, n := range theirs {
+		if err := os.Rename(segmentPath(from, n), segmentPath(dir, next+i)); err != nil {
+			return fmt.Errorf("mirror: %w", err)
+		}
+	}
+	return nil
+}
+
+// segmentsIn returns the numbers of the segments in dir, in their order.
+func segmentsIn(dir string) (numbers []int, err error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		digits, ok := strings.CutSuffix(f.Name(), extension)
+		if n, err := strconv.Atoi(digits); ok && err == nil && n < noSegment {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+func segmentPath(dir string, n int) string {
+	return filepath.Join(dir, fmt.Sprintf("%010d%s", n, extension))
+}
+
+func (j *journal) path(n int) string { return segmentPath(j.dir, n) }
+
+// read calls each for the entries of a segment. If it ends in the middle of an
+// entry, whose change nobody was told of, that is its end. If anything else is
+// wrong with it, a copy stays for somebody to look at.
+func (j *journal) read(n int, h *held, each func(*entry)) error {
+	data, err := os.ReadFile(j.path(n))
+	if err != nil {
+		return err
+	}
+	h.size = int64(len(data))
+	rest, err := readEntries(data, each)
+	if err == nil && len(rest) == 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	j.faults = append(j.faults, fmt.Errorf("%s, offset %d: %w", j.path(n), len(data)-len(rest), err))
+	return os.WriteFile(j.path(n)+".damaged", data, 0o600)
+}
+
+// readEntries calls each for all entries of a segment, and returns what is left
+// if there is one that it cannot read. The error wraps [io.ErrUnexpectedEOF] if
+// the segment ends within that.
+func readEntries(data []byte, each func(*entry)) (rest []byte, err error) {
+	if !strings.HasPrefix(string(data[:min(len(data), len(magic))]), magic) {
+		if strings.HasPrefix(magic, string(data)) {
+			return data, io.ErrUnexpectedEOF
+		}
+		return data, errors.New("not a journal of this version")
+	}
+	data = data[len(magic):]
+	for len(data) > 0 {
+		if len(data) < headSize {
+			return data, io.ErrUnexpectedEOF
+		}
+		size, sum := binary.LittleEndian.Uint32(data), binary.LittleEndian.Uint32(data[4:])
+		switch {
+		case size > maxEntry:
+			return data, errEntry
+		case int(size) > len(data)-headSize:
+			return data, io.ErrUnexpectedEOF
+		}
+		body := data[headSize : headSize+size]
+		if checksum(body) != sum {
+			return data, errors.New("wrong checksum")
+		}
+		e, err := parseEntry(body)
+		if err != nil {
+			return data, err
+		}
+		each(&e)
+		data = data[headSize+size:]
+	}
+	return nil, nil
+}
+
+// append writes an entry and returns the segment that has it, holding that if
+// it is told to.
+func (j *journal) append(e *entry, hold bool) (segment int, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf = appendFrame(j.buf[:0], e)
+	if n := len(j.buf) - headSize; n > maxEntry {
+		return 0, fmt.Errorf("entry of %d bytes is too long", n)
+	}
+	if j.file == nil || j.size >= segmentSize {
+		if err := j.rotate(); err != nil {
+			return 0, err
+		}
+	}
+	if n, err := j.file.Write(j.buf); err != nil {
+		// What follows a part of an entry would never be read.
+		if n > 0 {
+			j.abandon()
+		}
+		return 0, err
+	}
+	j.size += int64(len(j.buf))
+	h := j.segments[j.current]
+	h.size = j.size
+	if hold {
+		h.refs++
+	}
+	return j.current, nil
+}
+
+// appendFrame appends e with its length and checksum.
+func appendFrame(b []byte, e *entry) []byte {
+	start := len(b)
+	b = e.append(append(b, make([]byte, headSize)...))
+	head, body := b[start:], b[start+headSize:]
+	binary.LittleEndian.PutUint32(head, uint32(len(body)))
+	binary.LittleEndian.PutUint32(head[4:], checksum(body))
+	return b
+}
+
+// abandon takes back what a failed write has left, or begins another segment
+// with the next entry.
+func (j *journal) abandon() {
+	if _, err := j.file.Seek(j.size, io.SeekStart); err == nil && j.file.Truncate(j.size) == nil {
+		return
+	}
+	j.file.Close()
+	j.file = nil
+}
+
+// rotate begins a new segment.
+func (j *journal) rotate() error {
+	n := j.current + 1
+	f, err := os.OpenFile(j.path(n), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(magic); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(j.path(n)))
+	}
+	old := j.current
+	if j.file != nil {
+		j.file.Close() // what it has was given to the system
+	}
+	j.file, j.current, j.size, j.synced = f, n, int64(len(magic)), 0
+	j.segments[n] = &held{size: j.size}
+	j.drop(old)
+	return nil
+}
+
+// release lets a segment go for one AOR. When nothing is pending any more, a
+// large current one gives way to an empty one.
+func (j *journal) release(n int) {
+	if j == nil || n == noSegment {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if h := j.segments[n]; h != nil {
+		h.refs--
+	}
+	j.drop(n)
+	const worthIt = 1 << 20
+	if h := j.segments[j.current]; h != nil && h.refs == 0 && j.size > worthIt {
+		_ = j.rotate() // else it grows on, and the next append says what is wrong
+	}
+}
+
+// drop removes a segment that nobody holds.
+func (j *journal) drop(n int) {
+	h := j.segments[n]
+	if h == nil || h.refs > 0 || j.file != nil && n == j.current {
+		return
+	}
+	delete(j.segments, n)
+	_ = os.Remove(j.path(n)) // one that stays is read once more, which does no harm
+}
+
+// bytes returns the size of all segments.
+func (j *journal) bytes() (sum int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, h := range j.segments {
+		sum += h.size
+	}
+	return sum
+}
+
+// begin begins a new segment and returns its number: what is pending in earlier
+// ones is to be appended again.
+func (j *journal) begin() (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := j.rotate()
+	return j.current, err
+}
+
+// sync puts what was written on disk.
+func (j *journal) sync() error {
+	j.mu.Lock()
+	f, size, synced := j.file, j.size, j.synced
+	j.mu.Unlock()
+	if f == nil || size == synced {
+		return nil
+	}
+	if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == f {
+		j.synced = size
+	}
+	return nil
+}
+
+// close ends the journal. A current segment with nothing pending goes.
+func (j *journal) close() error {
+	err := j.sync()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		return err
+	}
+	err = errors.Join(err, j.file.Close())
+	j.file = nil
+	j.drop(j.current)
+	return err
+}

@@ -1,0 +1,245 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/sipward/sipward/location"
+)
+
+const (
+	batchSize    = 128
+	writeTimeout = 15 * time.Second
+	minBackoff   = 100 * time.Millisecond
+	maxBackoff   = 3 * time.Second
+)
+
+// writeAll writes what is pending, as it comes, until ctx is done.
+func (s *Store) writeAll(ctx context.Context) {
+	backoff := minBackoff
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.queue.wake:
+		}
+		if s.cfg.Linger > 0 && !sleep(ctx, s.cfg.Linger) {
+			return
+		}
+		for s.queue.len() > 0 && ctx.Err() == nil {
+			if s.writeSome(ctx) {
+				backoff = minBackoff
+				continue
+			}
+			sleep(ctx, backoff)
+			backoff = min(2*backoff, maxBackoff)
+		}
+	}
+}
+
+// writeSome writes some of what is pending. It reports false if the backend took
+// nothing, and is to be left alone for a while.
+func (s *Store) writeSome(ctx context.Context) bool {
+	b := s.backend.Load()
+	if b == nil {
+		return false
+	}
+	aors := s.queue.take(batchSize)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if !s.settle(ctx, aors) {
+		s.queue.putBack(aors)
+		return false
+	}
+	changes := s.begin(aors)
+	errs := applyAll(ctx, b, changes)
+	var again []location.AOR
+	for i, err := range errs {
+		if !s.end(ctx, changes[i].AOR, err) {
+			again = append(again, changes[i].AOR)
+		}
+	}
+	switch {
+	case len(again) == 0:
+	case len(again) < len(changes): // it is about them, so let others go first
+		s.queue.push(again...)
+	default:
+		s.judge(errors.Join(errs...))
+		s.queue.putBack(again)
+		return false
+	}
+	s.judge(nil)
+	return true
+}
+
+// late is from when on others may have been faster with a change: that is what
+// an outage makes of it, which other writers may not have had.
+const late = 2 * time.Second
+
+// settle finds out what of changes that are late, or of a former process, others
+// have overtaken: the backend has a later state of these bindings, and so has
+// memory then. It reports false if the backend cannot tell.
+func (s *Store) settle(ctx context.Context, aors []location.AOR) bool {
+	for _, aor := range aors {
+		st := s.stripe(aor)
+		st.mu.Lock()
+		p := st.dirty[aor]
+		doubtful := p.replayed || s.cfg.MaxAge > 0 && s.cfg.Now().Sub(p.since) > late
+		st.mu.Unlock()
+		if !doubtful {
+			continue
+		}
+		has, err := s.ask(ctx, aor)
+		if err != nil {
+			return false
+		}
+		st.mu.Lock()
+		p.replayed = false
+		mine, _ := s.memory.Lookup(ctx, aor) // an error means that ctx is done, and so is all of this
+		p.yield(mine, has)
+		s.adopt(st, aor, has)
+		st.mu.Unlock()
+	}
+	return true
+}
+
+// yield gives up the bindings of which the backend has a later state.
+func (p *pending) yield(mine, has []location.Binding) {
+	if p.reset { // which is to drop none that came after it
+		p.reset = false
+		for i := range has {
+			if !has[i].Updated.After(p.since) {
+				p.add(removeKey(&has[i], p.since))
+			}
+		}
+		for i := range mine {
+			p.add(putKey(&mine[i], p.since))
+		}
+	}
+	p.keys = slices.DeleteFunc(p.keys, func(k key) bool {
+		return slices.ContainsFunc(has, func(b location.Binding) bool {
+			return k.same(&b) && b.Updated.Unix() > k.at
+		})
+	})
+}
+
+// begin takes what is pending of aors on its way.
+func (s *Store) begin(aors []location.AOR) []location.AORChange {
+	changes := make([]location.AORChange, 0, len(aors))
+	for _, aor := range aors {
+		st := s.stripe(aor)
+		st.mu.Lock()
+		p := st.dirty[aor]
+		delete(st.dirty, aor)
+		st.writing[aor] = p
+		have, _ := s.memory.Lookup(context.Background(), aor) // memory has no errors but those of ctx
+		changes = append(changes, location.AORChange{AOR: aor, Change: p.change(have)})
+		st.mu.Unlock()
+	}
+	return changes
+}
+
+// end notes what became of the change of an AOR. It reports false if that is
+// pending again, and in no queue.
+func (s *Store) end(ctx context.Context, aor location.AOR, err error) bool {
+	st := s.stripe(aor)
+	if errors.Is(err, location.ErrStale) {
+		s.stale.Add(1)
+		err = s.mend(ctx, st, aor)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p := st.writing[aor]
+	delete(st.writing, aor)
+	switch {
+	case err == nil:
+		s.written.Add(1)
+	case s.cfg.Refused(err):
+		s.refused.Add(1)
+		s.cfg.Logger.Error("the backend refuses a registration, which lives in memory only", "aor", aor, "err", err)
+	default:
+		return s.requeue(st, aor, p, err)
+	}
+	// A read that began before may not have seen what was written.
+	if r := st.reads[aor]; r != nil {
+		r.outdated = true
+	}
+	s.journal.release(p.segment)
+	s.pending.Add(-1)
+	return true
+}
+
+// requeue makes p pending again. It returns false if the AOR is in no queue.
+func (s *Store) requeue(st *stripe, aor location.AOR, p *pending, err error) (queued bool) {
+	if p.failures++; p.failures == 3 && s.healthy.Load() {
+		s.cfg.Logger.Warn("the backend takes the changes of others, but not these", "aor", aor, "err", err)
+	}
+	later := st.dirty[aor]
+	if later == nil {
+		st.dirty[aor] = p
+		return false
+	}
+	segment := later.segment
+	later.merge(p)
+	s.journal.release(max(segment, p.segment))
+	s.pending.Add(-1)
+	return true
+}
+
+// mend writes one by one what is stale as a whole, since another writer has a
+// later state of one of the bindings, and makes memory have that.
+func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
+	st.mu.Lock()
+	have, _ := s.memory.Lookup(ctx, aor)
+	p := *st.writing[aor]
+	st.mu.Unlock()
+	whole := p.change(have)
+	var parts []location.Change
+	if whole.Reset || len(whole.Remove) > 0 {
+		parts = append(parts, location.Change{Reset: whole.Reset, Remove: whole.Remove})
+	}
+	for i := range whole.Put {
+		parts = append(parts, location.Change{Put: whole.Put[i : i+1]})
+	}
+	b := s.backend.Load()
+	for _, c := range parts {
+		if err := b.Apply(ctx, aor, c); err != nil && !errors.Is(err, location.ErrStale) {
+			return err
+		}
+	}
+	has, err := s.ask(ctx, aor)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.writing[aor] = &pending{segment: p.segment} // nothing is on its way any more
+	s.adopt(st, aor, has)
+	return nil
+}
+
+// applyAll applies changes at once, if the backend can.
+func applyAll(ctx context.Context, b *backend, changes []location.AORChange) []error {
+	if b.batch != nil {
+		return b.batch.ApplyAll(ctx, changes)
+	}
+	errs := make([]error, len(changes))
+	for i := range changes {
+		errs[i] = b.Apply(ctx, changes[i].AOR, changes[i].Change)
+	}
+	return errs
+}
+
+// sleep reports false if ctx was done before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
