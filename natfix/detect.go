@@ -70,13 +70,12 @@ func SDPSigns(body []byte) Signs {
 	for len(body) > 0 {
 		line, rest, _ := bytes.Cut(body, []byte("\n"))
 		body = rest
-		text, ok := bytes.CutPrefix(line, []byte("c=IN IP"))
-		if !ok || len(text) < 2 {
+		text, ok := bytes.CutPrefix(line, []byte("c="))
+		if !ok {
 			continue
 		}
-		text, _, _ = bytes.Cut(bytes.TrimSpace(text[2:]), []byte("/")) // without "4 " and the TTL
-		a, err := netip.ParseAddr(string(text))
-		if err == nil && IsPrivate(a) && !a.IsUnspecified() {
+		a, _ := sdpAddress(string(bytes.TrimSpace(text)))
+		if IsPrivate(a) && !a.IsUnspecified() {
 			return PrivateSDP
 		}
 	}

@@ -1,9 +1,12 @@
 package natfix_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net/netip"
+	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -68,4 +71,64 @@ func ExampleNext() {
 	// Output:
 	// INVITE sip:401@192.168.0.66:2048;line=x8kmhe6a
 	// to 198.51.100.7:49152 over udp
+}
+
+// A server repairs the SDP of a phone's INVITE before it sends it on.
+func ExampleFixSDP() {
+	req := sip.NewRequest(sip.INVITE, sip.Uri{User: "402", Host: "tenant-a.test"})
+	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	req.SetBody([]byte("v=0\r\no=- 3 1 IN IP4 10.0.0.7\r\ns=-\r\nc=IN IP4 10.0.0.7\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8\r\n"))
+
+	flow := location.Flow{Transport: "udp", Remote: netip.MustParseAddrPort("198.51.100.7:49152")}
+	if body, ok := natfix.FixSDP(natfix.SDPAuto, flow, req.ContentType().Value(), string(req.Body())); ok {
+		req.SetBody([]byte(body)) // and Content-Length with it
+	}
+	fmt.Println(req.ContentLength())
+	fmt.Print(strings.ReplaceAll(string(req.Body()), "\r", ""))
+	// Output:
+	// Content-Length: 90
+	// v=0
+	// o=- 3 1 IN IP4 10.0.0.7
+	// s=-
+	// c=IN IP4 198.51.100.7
+	// t=0 0
+	// m=audio 40000 RTP/AVP 8
+}
+
+// A server pings its phones and drops those that do not answer.
+func ExampleKeepalive() {
+	store := location.NewMemory(location.MemoryConfig{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	aor, err := location.ParseAOR("401@tenant-a.test")
+	if err != nil {
+		log.Fatal(err)
+	}
+	store.Merge(aor, location.Binding{
+		Contact: "sip:401@192.168.0.66:2048",
+		Flow:    location.Flow{Transport: "udp", Remote: netip.MustParseAddrPort("198.51.100.7:49152")},
+		Expires: time.Now().Add(time.Hour),
+	})
+	keepalive, err := natfix.NewKeepalive(natfix.KeepaliveConfig{
+		Entries:  store.All,
+		Interval: func(location.Entry) time.Duration { return time.Second },
+		Ping: func(e location.Entry, result func(alive bool)) {
+			fmt.Println("OPTIONS", e.Binding.Contact, "to", e.Binding.Flow.Remote)
+			result(false) // as if the transaction had timed out
+		},
+		MaxLost: 1,
+		Lost: func(e location.Entry) {
+			fmt.Println(e.AOR, "is lost")
+			cancel()
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := keepalive.Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// OPTIONS sip:401@192.168.0.66:2048 to 198.51.100.7:49152
+	// 401@tenant-a.test is lost
 }

@@ -2,8 +2,13 @@
 //
 // It tells who is behind one ([Detect]), sends answers back through it
 // ([FixVia]), marks Contacts so that later requests of a dialog find their way
-// through it ([Aliaser]), and says where a request to a registered phone goes
-// ([Next]).
+// through it ([Aliaser]), says where a request to a registered phone goes
+// ([Next]), repairs where media go ([FixSDP]), and keeps NATs open
+// ([Keepalive]).
+//
+// Nothing here judges an answer by its Via, which is the server's own: what is
+// done about answers of phones depends on where they came from, their Contact
+// and their SDP. Whether the sender is a phone, the caller must know.
 //
 // The core works on strings and netip values, so that any SIP engine can use
 // it. What takes a [github.com/emiago/sipgo/sip.Message] works with every
