@@ -12,6 +12,8 @@ import (
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/location/mirror"
 )
 
 // admin serves what operators and monitors ask, on an address of its own that
@@ -24,8 +26,9 @@ func (p *Proxy) admin(ctx context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", ok)
-	mux.HandleFunc("GET /readyz", ok)
+	mux.HandleFunc("GET /readyz", p.serveReady)
 	mux.HandleFunc("GET /debug/state", p.serveState)
+	mux.HandleFunc("POST /location/forget", p.serveForget)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
@@ -39,15 +42,16 @@ func (p *Proxy) admin(ctx context.Context) error {
 	return nil
 }
 
-// ok answers that the process serves. There is nothing yet that can be ready
-// later than the listeners, or fail on its own.
+// ok answers that the process serves.
 func ok(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }
 
 // stateView is what /debug/state shows.
 type stateView struct {
 	Tenants     int               `json:"tenants"`
+	Source      sourceStats       `json:"source"` // of the tenants
 	Bindings    int               `json:"bindings"`
-	Decisions   map[string]uint64 `json:"decisions"` // by reason
+	Location    *mirrorView       `json:"location,omitempty"` // with a database
+	Decisions   map[string]uint64 `json:"decisions"`          // by reason
 	Unavailable uint64            `json:"unavailable"`
 	Unreachable uint64            `json:"unreachable"`
 	ToDiffers   uint64            `json:"ruri_to_mismatch"`
@@ -58,6 +62,7 @@ type stateView struct {
 func (p *Proxy) view() stateView {
 	v := stateView{
 		Tenants:     p.state.Load().tenants.Len(),
+		Source:      p.source.Stats(),
 		Decisions:   map[string]uint64{},
 		Unavailable: p.counters.unavailable.Load(),
 		Unreachable: p.counters.unreachable.Load(),
@@ -65,13 +70,65 @@ func (p *Proxy) view() stateView {
 		Relay:       p.relay.Stats(),
 		Transport:   p.transport.Stats(),
 	}
-	if m, ok := p.store.(interface{ Len() int }); ok {
+	if m, ok := p.memory(); ok {
 		v.Bindings = m.Len()
+	}
+	if p.mirror != nil {
+		v.Location = viewMirror(p.mirror.Stats(), p.table.badRows.Load())
 	}
 	for _, r := range route.Reasons() {
 		v.Decisions[r.String()] = p.counters.reasons[r].Load()
 	}
 	return v
+}
+
+// mirrorView is how the bindings and their table do.
+type mirrorView struct {
+	Healthy       bool    `json:"healthy"`
+	Loaded        bool    `json:"loaded"`
+	Rows          uint64  `json:"rows"`
+	BadRows       uint64  `json:"bad_rows"`
+	Pending       int     `json:"pending"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+	Written       uint64  `json:"written"`
+	Stale         uint64  `json:"stale"`
+	Refused       uint64  `json:"refused"`
+	Failures      uint64  `json:"failures"`
+	Swept         uint64  `json:"swept"`
+	JournalBytes  int64   `json:"journal_bytes"`
+	JournalFails  uint64  `json:"journal_failures"`
+}
+
+func viewMirror(st mirror.Stats, badRows uint64) *mirrorView {
+	return &mirrorView{
+		Healthy: st.Healthy, Loaded: st.Loaded, Rows: st.Rows, BadRows: badRows, Pending: st.Pending,
+		OldestSeconds: st.Oldest.Seconds(), Written: st.Written, Stale: st.Stale, Refused: st.Refused,
+		Failures: st.Failures, Swept: st.Swept, JournalBytes: st.JournalBytes, JournalFails: st.JournalFails,
+	}
+}
+
+// serveForget makes the proxy read an AOR from the database again, after
+// somebody has changed it there.
+func (p *Proxy) serveForget(w http.ResponseWriter, r *http.Request) {
+	aor, err := location.ParseAOR(r.URL.Query().Get("aor"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if p.mirror == nil {
+		http.Error(w, "the bindings are not in a database", http.StatusConflict)
+		return
+	}
+	done := make(chan struct{})
+	if !p.mirror.Refresh(aor, func() { close(done) }) {
+		http.Error(w, "too many reads are waiting", http.StatusServiceUnavailable)
+		return
+	}
+	select {
+	case <-done:
+		ok(w, r)
+	case <-r.Context().Done():
+	}
 }
 
 func (p *Proxy) serveState(w http.ResponseWriter, _ *http.Request) {

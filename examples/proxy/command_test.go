@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/sipward/sipward/examples/proxy/route"
-	"github.com/sipward/sipward/internal/simnet"
 )
 
 // TestRun_ExitCodes: 0 done, 2 wrong usage or configuration.
@@ -90,36 +89,5 @@ func TestState(t *testing.T) {
 			len(got.Relay) == 0 || len(got.Transport) == 0 {
 			t.Errorf("got\n%s", rec.Body)
 		}
-	})
-}
-
-// TestReload: new tenants count at once, a faulty file does not, and a call in
-// progress does not notice.
-func TestReload(t *testing.T) {
-	t.Setenv("SIPWARD_SECRET", "")
-	file := filepath.Join(t.TempDir(), "proxy.yaml")
-	inWorld(t, threeTenants, func(w *world) {
-		reload := func(text string) {
-			t.Helper()
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			w.proxy.reload(w.Context(), file)
-		}
-		ph := w.behind(simnet.PortRestricted, "401", "a.test")
-		uri := ph.at(w.a)
-		in, phoneIn := callIn(w.a, uri, ph)
-		reload(threeTenants + `  - {setid: 40, domains: [d.test], destinations: [{uri: "sip:10.0.1.40:5060"}]}` + "\n")
-		d := w.pbx("10.0.1.40", "d.test")
-		added := w.public("401", "d.test")
-		d.reaches(added, "INVITE", added.at(d))
-		w.a.reaches(ph, "INVITE", uri)
-		reload("tenants: [{setid: ten}]")
-		d.reaches(added, "INVITE", d.contacts["401"][0])
-		reload(strings.Replace(threeTenants, "10.0.1.20", "10.0.1.21", 1))
-		d.ask("MESSAGE", d.contacts["401"][0]) // a stranger now
-		w.quiet()
-		w.a.reaches(ph, "INVITE", uri)
-		conversation(in, phoneIn)
 	})
 }

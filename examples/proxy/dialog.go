@@ -20,13 +20,8 @@ var noAddr netip.AddrPort
 // toURI sends a request on in its dialog: to its next Route, else to the flow
 // that its Request-URI has as an alias, else to what the URI says.
 func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias location.Flow) {
-	var plan relay.Plan
-	var edit relay.Edit
 	var pbx []*tenant.Tenant
-	if d.Class == route.Phone {
-		edit = p.contactEdit(c)
-	} else {
-		plan.Answer = p.phoneAnswers(c.Message.Method)
+	if d.Class != route.Phone {
 		pbx = p.state.Load().tenants.Candidates(c.Message.Source)
 	}
 	if c.NextRoute == "" && alias.Remote.IsValid() {
@@ -36,7 +31,7 @@ func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias loc
 			c.Reply(480, "Temporarily Unavailable")
 			return
 		}
-		p.forwardTo(c, plan, relay.Target{Flow: f, RequestURI: uri, Edit: edit}, pbx)
+		p.forwardTo(c, relay.Target{Flow: f, RequestURI: uri}, pbx)
 		return
 	}
 	next := uri
@@ -46,15 +41,15 @@ func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias loc
 	}
 	u, _ := location.ParseURI(next) // this one too
 	network, local := p.wayTo(c, u)
-	t := relay.Target{Network: network, Local: local, RequestURI: uri, Edit: edit}
+	t := relay.Target{Network: network, Local: local, RequestURI: uri}
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
-		p.forwardTo(c, plan, t, pbx)
+		p.forwardTo(c, t, pbx)
 		return
 	}
 	p.resolve(c, u, func(addr netip.Addr) {
 		t.Remote = netip.AddrPortFrom(addr, portOf(u))
-		p.forwardTo(c, plan, t, pbx)
+		p.forwardTo(c, t, pbx)
 	})
 }
 
@@ -82,22 +77,38 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 // of some tenants, is no phone of others: a proof of the dialog says nothing of
 // where the PBX wants its requests to go, and a NAT gives an address that it
 // had for a phone to another one.
-func (p *Proxy) forwardTo(c *relay.Context, plan relay.Plan, t relay.Target, pbx []*tenant.Tenant) {
-	if len(pbx) > 0 && !p.freeFor(pbx, t) {
+func (p *Proxy) forwardTo(c *relay.Context, t relay.Target, pbx []*tenant.Tenant) {
+	st, to := p.state.Load(), farEnd(&t)
+	if len(pbx) == 0 {
+		t.Edit = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(to.Remote)))
+		c.Forward(relay.Plan{Targets: one(t)})
+		return
+	}
+	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(func() { p.forwardTo(c, t, pbx) }) {
+		return // not before it is known whose phone is there
+	}
+	if !p.freeFor(pbx, to) {
 		p.counters.reasons[route.ForeignTarget].Add(1)
 		c.Refuse(404, reasonPhrase(404))
 		return
 	}
-	plan.Targets = one(t)
+	plan := relay.Plan{Targets: one(t)}
+	if len(st.tenants.Candidates(to.Remote)) == 0 { // else it is a PBX or a carrier, whose word is left alone (P-26)
+		plan.Answer = p.phoneAnswers(c.Message.Method, st.sdpOf(pbx))
+	}
 	c.Forward(plan)
 }
 
-// freeFor reports whether t is not the phone of other tenants only.
-func (p *Proxy) freeFor(tenants []*tenant.Tenant, t relay.Target) bool {
-	at := location.Flow{Transport: t.Network, Remote: t.Remote}
+// farEnd returns where t is.
+func farEnd(t *relay.Target) location.Flow {
 	if t.Flow != (transport.Flow{}) {
-		at = t.Flow.Location()
+		return t.Flow.Location()
 	}
+	return location.Flow{Transport: t.Network, Remote: t.Remote}
+}
+
+// freeFor reports whether nobody's phone is there, or not of other tenants only.
+func (p *Proxy) freeFor(tenants []*tenant.Tenant, at location.Flow) bool {
 	table := p.state.Load().tenants
 	return p.free(at, func(a location.AOR) bool {
 		tn, served := table.Domain(a.Domain())
@@ -140,27 +151,44 @@ func targetsDialog(method string) bool {
 	return false
 }
 
-// phoneAnswers returns what makes the Contact in answers of phones reachable.
-func (p *Proxy) phoneAnswers(method string) func(*relay.Target, *sipmsg.Message, *sipmsg.Patch) (int, string) {
-	if !targetsDialog(method) {
+// phoneAnswers returns what makes the Contact in answers of phones reachable, and
+// the media that they offer; nil if there is nothing to do.
+func (p *Proxy) phoneAnswers(method string, sdp natfix.SDPPolicy) func(*relay.Target, *sipmsg.Message, *sipmsg.Patch) (int, string) {
+	contacts := targetsDialog(method)
+	if !contacts && sdp == natfix.SDPOff {
 		return nil
 	}
 	return func(t *relay.Target, m *sipmsg.Message, patch *sipmsg.Patch) (int, string) {
-		if m.Status < 300 {
+		if m.Status >= 300 {
+			return 0, ""
+		}
+		if contacts {
 			p.aliasContacts(t.Flow.Location(), patch)
+		}
+		if body, changed := natfix.FixSDP(sdp, t.Flow.Location(), m.Get(sipmsg.ContentType), m.Body()); changed {
+			patch.SetBody(body)
 		}
 		return 0, ""
 	}
 }
 
-// contactEdit returns what makes the Contact of a phone's request reachable,
-// nil if there is nothing to do.
-func (p *Proxy) contactEdit(c *relay.Context) relay.Edit {
-	if !targetsDialog(c.Message.Method) || !c.Message.Has(sipmsg.Contact) {
+// phoneEdit does the same for a phone's request.
+func (p *Proxy) phoneEdit(c *relay.Context, sdp natfix.SDPPolicy) relay.Edit {
+	m := c.Message
+	contacts := targetsDialog(m.Method) && m.Has(sipmsg.Contact)
+	from := location.Flow{Transport: c.Flow.Network(), Remote: m.Source, Local: c.Flow.Local()}
+	body, changed := natfix.FixSDP(sdp, from, m.Get(sipmsg.ContentType), m.Body())
+	if !contacts && !changed {
 		return nil
 	}
-	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
-	return func(_ transport.Flow, patch *sipmsg.Patch) { p.aliasContacts(from, patch) }
+	return func(_ transport.Flow, patch *sipmsg.Patch) {
+		if contacts {
+			p.aliasContacts(from, patch)
+		}
+		if changed {
+			patch.SetBody(body)
+		}
+	}
 }
 
 // aliasContacts appends to each Contact that would lead elsewhere how its

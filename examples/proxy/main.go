@@ -5,43 +5,39 @@
 //	proxy demo                              the whole story on loopback
 //	proxy version
 //
+//	proxy db init | check                   the tables of the database
+//	proxy domain add | list | rm            which domains are served
+//	proxy dispatcher add | list | rm | set-state
+//	proxy location list | show | rm         who is registered
+//	proxy status | backup | restore | import endpoint-locations
+//
+// "proxy help" tells what they take, and each tells more with -h.
+//
 // Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
-)
 
-// Exit codes.
-const (
-	exitDone   = 0
-	exitFailed = 1
-	exitUsage  = 2
+	"github.com/sipward/sipward/examples/proxy/internal/console"
 )
 
 // errUsage marks errors of the command line and the configuration.
-var errUsage = errors.New("usage")
+var errUsage = console.ErrUsage
 
-// command is a word after the program's name.
-type command struct {
-	name, args, synopsis string
-	run                  func(ctx context.Context, args []string, stdout, stderr io.Writer) error
-}
-
-func commands() []command {
-	return []command{
-		{"serve", "[-config FILE] [-check]", "run the proxy, which is the default; -check validates and exits", serve},
-		{"demo", "", "the whole story on loopback, no other program needed", demo},
-		{"version", "", "print the version", version},
-	}
+// commands returns all commands. The first one is the default.
+func commands() []console.Command {
+	return append([]console.Command{
+		{Name: "serve", Args: "[-config FILE] [-check]", Synopsis: "run the proxy, which is the default; -check validates and exits", Run: serve},
+		{Name: "demo", Synopsis: "the whole story on loopback, no other program needed", Run: demo},
+		{Name: "version", Synopsis: "print the version", Run: version},
+	}, console.Commands()...)
 }
 
 func main() {
@@ -52,39 +48,7 @@ func main() {
 
 // run is the program without its process. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) == 1 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]) {
-		list(stdout)
-		return exitDone
-	}
-	name := "serve"
-	if len(args) > 0 && (args[0] == "" || args[0][0] != '-') {
-		name, args = args[0], args[1:]
-	}
-	for _, c := range commands() {
-		if c.name != name {
-			continue
-		}
-		err := c.run(ctx, args, stdout, stderr)
-		switch {
-		case err == nil:
-			return exitDone
-		case errors.Is(err, errUsage):
-			fmt.Fprintf(stderr, "proxy %s: %v\n", name, err)
-			return exitUsage
-		}
-		fmt.Fprintf(stderr, "proxy %s: %v\n", name, err)
-		return exitFailed
-	}
-	fmt.Fprintf(stderr, "proxy: no command %q; there are:\n", name)
-	list(stderr)
-	return exitUsage
-}
-
-// list prints the commands.
-func list(w io.Writer) {
-	for _, c := range commands() {
-		fmt.Fprintf(w, "  proxy %-30s %s\n", c.name+" "+c.args, c.synopsis)
-	}
+	return console.Run(ctx, commands(), args, stdout, stderr)
 }
 
 func version(_ context.Context, _ []string, stdout, _ io.Writer) error {

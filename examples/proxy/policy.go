@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/sipward/sipward/dispatcher"
@@ -11,6 +12,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transport"
 	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/location/mirror"
 	"github.com/sipward/sipward/natfix"
 )
 
@@ -36,7 +38,10 @@ func (p *Proxy) Route(c *relay.Context) {
 		return
 	}
 	src := route.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}
-	d := route.Decide(context.Background(), req, src, &st.world)
+	d, held := p.decide(c, st, req, src)
+	if held {
+		return
+	}
 	p.counters.reasons[d.Reason].Add(1)
 	if d.ToDiffers {
 		p.counters.toDiffers.Add(1)
@@ -61,6 +66,23 @@ func (p *Proxy) Route(c *relay.Context) {
 	default:
 		c.Drop()
 	}
+}
+
+// decide asks the routing function. It reports held if the request waits for the
+// database first.
+func (p *Proxy) decide(c *relay.Context, st *state, req *route.Request, src route.Source) (d route.Decision, held bool) {
+	ctx := context.Background()
+	if p.certain() {
+		return route.Decide(ctx, req, src, &st.world), false
+	}
+	f := &fresh{Proxy: p}
+	w := st.world
+	w.Bindings = f
+	d = route.Decide(ctx, req, src, &w)
+	if c.Message.Method == "REGISTER" && d.Action == route.ToSet {
+		_, _ = f.Lookup(ctx, d.AOR) // what is stored already matters when it comes back
+	}
+	return d, p.refreshed(c, f)
 }
 
 // requests saves an allocation for each request: one lives as long as [Proxy.Route].
@@ -107,7 +129,11 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 		}
 	}
 	p.counters.reasons[route.InDialog].Add(1)
-	c.Forward(relay.Plan{Targets: one(relay.Target{Flow: f, RequestURI: uri})})
+	t := relay.Target{Flow: f, RequestURI: uri}
+	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
+		t.Edit = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote())))
+	}
+	c.Forward(relay.Plan{Targets: one(t)})
 	return true
 }
 
@@ -121,6 +147,10 @@ func (p *Proxy) refuse(c *relay.Context, d *route.Decision) {
 	if d.Reason == route.Ambiguous {
 		p.log.Warn("ambiguous request refused", "method", c.Message.Method, "uri", c.RequestURI,
 			"src", c.Message.Source, "call_id", c.Message.CallID)
+	}
+	if errors.Is(d.Err, mirror.ErrUnknown) { // it will be known
+		c.Refuse(503, "Service Unavailable", "Retry-After: 5")
+		return
 	}
 	c.Refuse(d.Status, reasonPhrase(d.Status))
 }
@@ -160,18 +190,26 @@ func (st *state) missing(set int, method string) route.Answer {
 // one does not answer.
 func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string) {
 	targets, err := p.destinations(st, d, c.Message, src)
+	if err != nil && p.state.Load() != st { // the tenants have changed meanwhile
+		p.Route(c)
+		return
+	}
 	if err != nil {
 		p.counters.unavailable.Add(1)
 		p.log.Warn("no PBX for a request", "setid", d.Set, "method", c.Message.Method, "call_id", c.Message.CallID, "err", err)
 		c.Refuse(503, "Service Unavailable", "Retry-After: 10")
 		return
 	}
-	plan := relay.Plan{Targets: targets, Failover: true}
+	plan := relay.Plan{Targets: targets, Failover: true, Begin: p.begin}
 	if c.Message.Method == "REGISTER" {
 		p.register(c, st, d, plan)
 		return
 	}
-	edit := p.contactEdit(c)
+	sdp := natfix.SDPOff
+	if p.Symmetric(c.Flow) { // else it is a PBX, which knows its own address
+		sdp = st.sdp(d.Set)
+	}
+	edit := p.phoneEdit(c, sdp)
 	for i := range targets {
 		targets[i][0].RequestURI, targets[i][0].Edit = uri, edit
 	}
@@ -189,6 +227,7 @@ func (p *Proxy) destinations(st *state, d *route.Decision, m *sipmsg.Message, sr
 		return nil, err
 	}
 	*buf = ds
+	ds = slices.Clone(ds) // the targets refer to them
 	if m.Method != "REGISTER" && d.Registrar != "" {
 		toFront(ds, d.Registrar)
 	}
@@ -198,8 +237,8 @@ func (p *Proxy) destinations(st *state, d *route.Decision, m *sipmsg.Message, sr
 		if ds[i].Socket != "" {
 			local = p.names.bySocket(ds[i].Socket)
 		}
-		for _, h := range st.hops[ds[i].URI] {
-			all = append(all, relay.Target{Network: h.network, Remote: h.remote, Local: local.addr, Context: ds[i].URI})
+		if h, ok := st.hops[ds[i].URI]; ok { // else its name has no address
+			all = append(all, relay.Target{Network: h.network, Remote: h.remote, Local: local.addr, Context: &ds[i]})
 		}
 	}
 	if len(all) == 0 {
@@ -269,7 +308,7 @@ func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision) {
 	}
 	plan.Targets = groupsOf(all, c.Message.Method, d)
 	p.keepDialog(c.Message, &plan)
-	plan.Answer = p.phoneAnswers(c.Message.Method)
+	plan.Answer = p.phoneAnswers(c.Message.Method, st.sdp(d.Set))
 	c.Forward(plan)
 }
 

@@ -179,10 +179,7 @@ Content-Length: 0
 		"affinity": "401@a.test", "hash-callid": "call", "hash-from": "sip:401@a.test", "hash-to": "sip:403@a.test",
 		"hash-ruri": "sip:402@a.test", "round-robin": "", "random": "", "priority": "",
 	} {
-		st, _, err := newState(t.Context(), parseConfig(t, fmt.Sprintf("dispatcher: {algorithm: %s}%s", algorithm, threeTenants)), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := stateOf(t, parseConfig(t, fmt.Sprintf("dispatcher: {algorithm: %s}%s", algorithm, threeTenants)), nil)
 		if got := st.affinity(&route.Decision{AOR: someAOR(t, "401", "a.test")}, m, src); got != want {
 			t.Errorf("%s: %q, want %q", algorithm, got, want)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,9 +12,10 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/examples/proxy/internal/database"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -26,22 +28,28 @@ import (
 // Proxy is the complete edge proxy: it wires the library's packages and the
 // engine together.
 type Proxy struct {
-	cfg       *config.Config
-	log       *slog.Logger
-	debug     bool // the log takes debug records
-	names     *names
-	seal      *seal
-	alias     *natfix.Aliaser
-	store     location.Store
-	contacts  location.ContactFinder // of store
-	flows     location.FlowFinder    // of store
-	registrar *registrar.Registrar
-	transport *transport.Layer
-	relay     *relay.Relay
-	pending   *pending
-	lookup    config.LookupHost
+	cfg   *config.Config
+	log   *slog.Logger
+	debug bool // the log takes debug records
+	names *names
+	seal  *seal
+	alias *natfix.Aliaser
+	db    *sql.DB // nil without a database
+	*bindings
+	registrar   *registrar.Registrar
+	transport   *transport.Layer
+	relay       *relay.Relay
+	pending     *pending
+	lookup      config.LookupHost
+	sets        *dispatcher.Dispatcher
+	source      *source
+	transitions *transitions
+
+	hangup <-chan os.Signal // asks for the configuration to be read again; nil: never
+	reread func() (*config.Config, error)
 
 	state      atomic.Pointer[state]
+	listening  atomic.Bool
 	counters   counters
 	background sync.WaitGroup // look-ups of names
 }
@@ -67,15 +75,22 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 	if err := p.makeKeys(); err != nil {
 		return nil, err
 	}
-	st, warnings, err := newState(ctx, cfg, p.lookup)
-	if err != nil {
-		return nil, err
+	var err error
+	if cfg.Database != "" {
+		if p.db, err = database.Open(string(cfg.Database)); err != nil {
+			return nil, err
+		}
 	}
-	for _, w := range warnings {
-		log.Warn("configuration", "err", w)
+	p.transitions = newTransitions(p)
+	p.sets = p.newDispatcher()
+	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Sets: p.sets, Use: p.use, Log: log})
+	if err := p.source.Start(ctx); err != nil {
+		return nil, errors.Join(err, p.closeDatabase())
 	}
-	p.use(st)
-	if err := p.makeStore(); err != nil {
+	if p.bindings, err = openBindings(cfg, p.db, p); err != nil {
+		return nil, errors.Join(err, p.closeDatabase())
+	}
+	if p.registrar, err = p.newRegistrar(); err != nil {
 		return nil, err
 	}
 	if p.transport, err = transport.New(transport.Config{Handler: (*handler)(p), Logger: log}); err != nil {
@@ -111,24 +126,15 @@ func (p *Proxy) makeKeys() error {
 	return err
 }
 
-func (p *Proxy) makeStore() error {
-	p.store = location.NewMemory(location.MemoryConfig{})
-	var byContact, byFlow bool
-	p.contacts, byContact = location.As[location.ContactFinder](p.store)
-	p.flows, byFlow = location.As[location.FlowFinder](p.store)
-	if !byContact || !byFlow {
-		return errors.New("the location store cannot look up Contacts and flows")
+// Close gives up what newProxy has taken. Call it when Run has returned, if that
+// was called.
+func (p *Proxy) Close() error { return errors.Join(p.bindings.close(), p.closeDatabase()) }
+
+func (p *Proxy) closeDatabase() error {
+	if p.db == nil {
+		return nil
 	}
-	var err error
-	p.registrar, err = registrar.New(registrar.Config{
-		Store:          p.store,
-		DefaultExpires: p.cfg.Register.DefaultExpires,
-		MaxExpires:     p.cfg.Register.MaxExpires,
-		MaxContacts:    p.cfg.Register.MaxContacts,
-		CommitTimeout:  -1, // the store is memory
-		Logger:         p.log,
-	})
-	return err
+	return p.db.Close()
 }
 
 // Run opens the listeners and serves until ctx is done.
@@ -138,6 +144,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			return fmt.Errorf("listen %v: %w", l, err)
 		}
 	}
+	p.listening.Store(true)
 	return p.serve(ctx)
 }
 
@@ -146,7 +153,7 @@ func (p *Proxy) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make(chan error, 4)
+	errs := make(chan error, 7)
 	run := func(name string, f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -157,7 +164,10 @@ func (p *Proxy) serve(ctx context.Context) error {
 	}
 	run("transport", p.transport.Run)
 	run("relay", p.relay.Run)
-	run("purge", p.purge)
+	run("bindings", p.bindings.run)
+	run("tenants", func(ctx context.Context) error { return p.source.Run(ctx, p.hangup, p.reread) })
+	run("probes", p.sets.Run)
+	run("transitions", p.transitions.run)
 	if p.cfg.Admin.IsValid() {
 		run("admin", p.admin)
 	}
@@ -169,28 +179,6 @@ func (p *Proxy) serve(ctx context.Context) error {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
-}
-
-// purge drops bindings that have expired and that nobody has asked for since,
-// a few at a time.
-func (p *Proxy) purge(ctx context.Context) error {
-	purger, ok := location.As[location.Purger](p.store)
-	if !ok {
-		<-ctx.Done()
-		return nil
-	}
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if _, err := purger.Purge(ctx, 10_000); err != nil && ctx.Err() == nil {
-				p.log.Error("expired bindings cannot be removed", "err", err)
-			}
-		}
-	}
 }
 
 // Lookup implements [route.Bindings].

@@ -24,8 +24,6 @@ func TestREADME_Configuration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := newState(t.Context(), cfg, lookupHost); err != nil {
-			t.Error(err)
-		}
+		stateOf(t, cfg, lookupHost)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
+	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -208,8 +209,10 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 		if r.own {
 			r.unmask(patch)
 		}
-		for i := range r.asks.Asked {
-			r.asks.Asked[i].Registrar, _ = t.Context.(string)
+		if d, ok := t.Context.(*dispatcher.Destination); ok {
+			for i := range r.asks.Asked {
+				r.asks.Asked[i].Registrar = d.URI
+			}
 		}
 		for _, v := range patch.Values(sipmsg.Contact) {
 			res.AppendHeader(sip.NewHeader("Contact", v))

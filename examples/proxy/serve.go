@@ -11,8 +11,10 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/location/mysqlloc"
 )
 
 // serve runs the proxy.
@@ -32,70 +34,63 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return usage(err)
 	}
 	log := newLogger(cfg, stderr)
+	if *check {
+		if err := checkAll(ctx, cfg, log); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, "configuration is valid")
+		return nil
+	}
 	p, err := newProxy(ctx, cfg, log)
 	if err != nil {
 		return usage(err)
 	}
-	if *check {
-		fmt.Fprintln(stdout, "configuration is valid")
-		return nil
-	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			log.Error("stopping", "err", err)
+		}
+	}()
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	helpers.Go(func() { tuneGC(ctx) })
-	stop := onHangup(ctx, func() { p.reload(ctx, *file) })
-	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	p.hangup, p.reread = hangup, func() (*config.Config, error) { return config.Load(*file, os.Getenv) }
 	log.Info("starting", "listen", cfg.Listen, "tenants", p.state.Load().tenants.Len())
 	err = p.Run(ctx)
 	log.Info("stopped")
 	return err
 }
 
-// onHangup calls f, one call at a time, for each SIGHUP until ctx is done or
-// stop is called. Stop waits for a call that has begun.
-func onHangup(ctx context.Context, f func()) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-hangups:
-				f()
-			}
-		}
-	})
-	return func() {
-		signal.Stop(hangups)
-		cancel()
-		wg.Wait()
+// checkAll makes a proxy of cfg, and connects to what that names. It leaves alone
+// what belongs to one that runs: ports, and the spool.
+func checkAll(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	bare := *cfg
+	bare.Store = config.StoreMemory
+	p, err := newProxy(ctx, &bare, log)
+	if err != nil {
+		return usage(err)
 	}
+	defer p.Close()
+	if text := p.source.Stats().Error; text != "" {
+		return errors.New("tenants: " + text)
+	}
+	if cfg.Bindings() == config.StoreMemory {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	s, err := mysqlloc.New(ctx, p.db, mysqlloc.Config{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
-// reload reads the configuration again. What is wrong with the new one leaves
-// the old one in force. Calls in progress do not notice either way.
-func (p *Proxy) reload(ctx context.Context, file string) {
-	cfg, err := config.Load(file, os.Getenv)
-	if err == nil {
-		var st *state
-		var warnings []error
-		if st, warnings, err = newState(ctx, cfg, p.lookup); err == nil {
-			p.use(st)
-			p.log.Info("reloaded", "tenants", st.tenants.Len())
-		}
-		for _, w := range warnings {
-			p.log.Warn("configuration", "err", w)
-		}
-	}
-	if err != nil {
-		p.log.Error("not reloaded: the old configuration stays", "err", err)
-	}
-}
+const checkTimeout = 10 * time.Second
 
 // usage marks err as one of usage. Asking for help is none.
 func usage(err error) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,6 +11,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
 	"github.com/sipward/sipward/tenant"
 )
 
@@ -19,67 +19,144 @@ import (
 // changed, replaced as a whole.
 type state struct {
 	tenants  *tenant.Table
-	sets     *dispatcher.Dispatcher
-	key      dispatcher.Key   // what a PBX of a set is chosen by
-	hops     map[string][]hop // where a destination is, by its URI
+	sets     *dispatcher.Dispatcher // the same in all states, since it knows who is alive
+	order    dispatcher.Policy      // how it orders the PBXes of a set
+	key      dispatcher.Key         // what a PBX of a set is chosen by
+	hops     map[string]hop         // where a member of a set is, by its URI
+	rows     map[string]bool        // URIs of members that are as they are written
 	named    map[hostPort][]*tenant.Tenant
 	policy   route.Policy
 	world    route.World
-	preserve map[int]bool // sets that get the phones' own Contacts
+	preserve map[int]bool             // sets that get the phones' own Contacts
+	media    map[int]natfix.SDPPolicy // of the sets that the file has
+	allMedia natfix.SDPPolicy         // of the others
 }
 
-// namedPBXs returns the tenants of the PBXs that the configuration has by name:
-// these may call themselves so in their Contacts.
-func namedPBXs(cfg *config.Config, table *tenant.Table) map[hostPort][]*tenant.Tenant {
-	all := map[hostPort][]*tenant.Tenant{}
-	for _, t := range cfg.Tenants {
-		tn, _ := table.Set(t.SetID)
-		for _, d := range t.Destinations {
-			at := hostPort{d.URI.Host, d.URI.Port}
-			if _, isAddr := d.URI.Addr(); !isAddr && !slices.Contains(all[at], tn) {
-				all[at] = append(all[at], tn)
-			}
-		}
-	}
-	return all
+// fleet is what a state is made of. What it has of tenants and destinations
+// has been checked.
+type fleet struct {
+	cfg          *config.Config // what holds for the sets
+	tenants      []tenant.Tenant
+	destinations []dispatcher.Destination
+	members      []dispatcher.Destination // the same, as the dispatcher has them
+	addrs        map[string][]netip.Addr  // of destinations, by canonical host name
 }
 
-// hop is a place to send to.
-type hop struct {
-	network string
-	remote  netip.AddrPort
-}
-
-// newState builds the state for cfg. What is wrong but does not keep the proxy
-// from working, a name that cannot be resolved, is returned as warnings.
-func newState(ctx context.Context, cfg *config.Config, lookup config.LookupHost) (*state, []error, error) {
-	tenants, warnings := cfg.LoadTenants(ctx, lookup)
-	destinations := cfg.LoadDestinations()
-	table, err := tenant.NewTable(tenants)
+// newState builds the state of a fleet whose destinations are in sets. What is
+// wrong but does not keep the proxy from working is returned as problems.
+func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error) {
+	table, err := tenant.NewTable(f.tenants)
 	if err != nil {
 		return nil, nil, err
 	}
 	st := &state{
 		tenants:  table,
-		sets:     dispatcher.New(dispatcher.Config{Policy: cfg.Dispatcher.Algorithm.Policy()}),
-		key:      cfg.Dispatcher.Algorithm.Key(),
-		hops:     map[string][]hop{},
-		named:    namedPBXs(cfg, table),
-		policy:   policyOf(cfg),
+		sets:     sets,
+		order:    f.cfg.Dispatcher.Algorithm.Policy(),
+		key:      f.cfg.Dispatcher.Algorithm.Key(),
+		hops:     map[string]hop{},
+		rows:     map[string]bool{},
+		named:    map[hostPort][]*tenant.Tenant{},
+		policy:   policyOf(f.cfg),
 		preserve: map[int]bool{},
+		media:    map[int]natfix.SDPPolicy{},
+		allMedia: sdpPolicy(f.cfg.NAT.SDP),
 	}
-	if err := st.sets.Update(destinations); err != nil {
-		return nil, nil, err
+	for tn := range table.Tenants() {
+		st.preserve[tn.SetID] = f.cfg.Register.Contact == config.ContactPreserve
 	}
-	for _, t := range cfg.Tenants {
+	for _, t := range f.cfg.Tenants {
 		st.preserve[t.SetID] = t.Register.Contact == config.ContactPreserve
+		st.media[t.SetID] = sdpPolicy(t.NAT.SDP)
 	}
-	for _, d := range destinations {
-		if hs, err := hopsTo(ctx, d.URI, lookup); err == nil { // else it is among the warnings
-			st.hops[d.URI] = hs
+	var problems []problem
+	for i := range f.destinations {
+		if err := st.addDestination(&f.destinations[i]); err != nil {
+			problems = append(problems, problem{Kind: problemSet, Text: fmt.Sprintf("set %d: %v", f.destinations[i].SetID, err)})
 		}
 	}
-	return st, warnings, nil
+	for i := range f.members {
+		if e, err := endpointOf(f.members[i].URI); err == nil && e.addr.IsValid() {
+			st.hops[f.members[i].URI] = hop{e.network, netip.AddrPortFrom(e.addr, e.port)}
+		}
+	}
+	for source, tenants := range table.SharedSources() {
+		if source.Port == 0 { // which stands for all its ports
+			problems = append(problems, problem{Kind: problemShared, Text: fmt.Sprintf(
+				"%v sends for the %s: what it sends must name its tenant", source.Prefix, setsOf(tenants))})
+		}
+	}
+	return st, problems, nil
+}
+
+// addDestination enters a destination, and if it is known by name that it may
+// call itself so in its Contacts.
+func (st *state) addDestination(d *dispatcher.Destination) error {
+	e, err := endpointOf(d.URI)
+	if err != nil {
+		return err
+	}
+	if e.addr.IsValid() {
+		st.rows[d.URI] = true
+		return nil
+	}
+	at := hostPort{e.host, e.port}
+	if tn, ok := st.tenants.Set(d.SetID); ok && !slices.Contains(st.named[at], tn) {
+		st.named[at] = append(st.named[at], tn)
+	}
+	return nil
+}
+
+// sdp returns what is done to the SDP of phones of a set.
+func (st *state) sdp(set int) natfix.SDPPolicy {
+	if policy, ok := st.media[set]; ok {
+		return policy
+	}
+	return st.allMedia
+}
+
+// sdpOf is sdp for a PBX that serves several sets: theirs if they agree.
+func (st *state) sdpOf(tenants []*tenant.Tenant) natfix.SDPPolicy {
+	policy := st.allMedia
+	for i, tn := range tenants {
+		switch of := st.sdp(tn.SetID); {
+		case i == 0:
+			policy = of
+		case of != policy:
+			return st.allMedia
+		}
+	}
+	return policy
+}
+
+func sdpPolicy(s config.SDP) natfix.SDPPolicy {
+	switch s {
+	case config.SDPAuto:
+		return natfix.SDPAuto
+	case config.SDPForce:
+		return natfix.SDPForce
+	}
+	return natfix.SDPOff
+}
+
+// setsOf names the sets of tenants, the first ones if there are many.
+func setsOf(tenants []*tenant.Tenant) string {
+	const limit = 8
+	var b strings.Builder
+	b.WriteString("sets")
+	for i, tn := range tenants {
+		if i == limit {
+			fmt.Fprintf(&b, " and %d more", len(tenants)-limit)
+			break
+		}
+		fmt.Fprintf(&b, " %d", tn.SetID)
+	}
+	return b.String()
+}
+
+// order is the policy of the dispatcher: that of the state in force.
+func (p *Proxy) order(buf []dispatcher.Destination, set *dispatcher.Set, key string) []dispatcher.Destination {
+	return p.state.Load().order.Append(buf, set, key)
 }
 
 func policyOf(cfg *config.Config) route.Policy {
@@ -114,29 +191,36 @@ func refusal(r config.Refusal) route.Answer {
 	return route.Answer(r)
 }
 
-// hopsTo returns where a SIP URI leads: the address in it, or all those of its
-// host name.
-func hopsTo(ctx context.Context, uri string, lookup config.LookupHost) ([]hop, error) {
+// hop is a place to send to.
+type hop struct {
+	network string
+	remote  netip.AddrPort
+}
+
+// endpoint is where a SIP URI leads: an address or, if there is none, a host.
+type endpoint struct {
+	network string
+	addr    netip.Addr
+	host    string // canonical
+	port    uint16
+}
+
+func endpointOf(uri string) (endpoint, error) {
 	u, err := location.ParseURI(uri)
 	if err != nil {
-		return nil, err
+		return endpoint{}, err
 	}
-	network, port := networkOf(u), u.Port
-	if network != "udp" && network != "tcp" || strings.EqualFold(u.Scheme, "sips") {
-		return nil, fmt.Errorf("%s: no way to reach it: %w", uri, errors.ErrUnsupported)
+	e := endpoint{network: networkOf(u), port: portOf(u)}
+	if e.network != "udp" && e.network != "tcp" || strings.EqualFold(u.Scheme, "sips") {
+		return endpoint{}, fmt.Errorf("%s: no way to reach it: %w", uri, errors.ErrUnsupported)
 	}
-	if port == 0 {
-		port = 5060
+	if e.host, err = location.CanonicalDomain(u.Host); err != nil {
+		return endpoint{}, fmt.Errorf("%s: %w", uri, err)
 	}
-	addrs := []netip.Addr{{}}
-	if addrs[0], err = netip.ParseAddr(u.Host); err != nil {
-		if addrs, err = lookup(ctx, u.Host); err != nil {
-			return nil, err
+	if addr, err := netip.ParseAddr(e.host); err == nil {
+		if e.addr = addr.Unmap(); e.addr.IsUnspecified() {
+			return endpoint{}, fmt.Errorf("%s: no address of a host", uri)
 		}
 	}
-	var hops []hop
-	for _, a := range addrs {
-		hops = append(hops, hop{network, netip.AddrPortFrom(a.Unmap(), port)})
-	}
-	return hops, nil
+	return e, nil
 }

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
@@ -79,54 +75,5 @@ func TestGroupsOf(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestHopsTo(t *testing.T) {
-	noHost := errors.New("no such host")
-	lookup := func(_ context.Context, host string) ([]netip.Addr, error) {
-		if host == "pbx.test" {
-			return []netip.Addr{addr("::ffff:10.0.0.1"), addr("fd00::1")}, nil
-		}
-		return nil, noHost
-	}
-	for uri, want := range map[string]string{
-		"sip:10.0.0.1":                    "udp 10.0.0.1:5060",
-		"sip:10.0.0.1:5070;transport=TCP": "tcp 10.0.0.1:5070",
-		"sip:[fd00::1]":                   "udp [fd00::1]:5060",
-		"sip:pbx.test:5080":               "udp 10.0.0.1:5080, udp [fd00::1]:5080",
-	} {
-		hops, err := hopsTo(t.Context(), uri, lookup)
-		var got []string
-		for _, h := range hops {
-			got = append(got, h.network+" "+h.remote.String())
-		}
-		if err != nil || strings.Join(got, ", ") != want {
-			t.Errorf("%s leads to %v, %v; want %s", uri, got, err, want)
-		}
-	}
-	for uri, want := range map[string]error{
-		"sip:nobody.test":            noHost,
-		"sips:10.0.0.1":              errors.ErrUnsupported,
-		"sip:10.0.0.1;transport=tls": errors.ErrUnsupported,
-		"tel:1":                      location.ErrScheme,
-	} {
-		if got, err := hopsTo(t.Context(), uri, lookup); !errors.Is(err, want) {
-			t.Errorf("%s leads to %v, %v; want %v", uri, got, err, want)
-		}
-	}
-}
-
-// TestNewState_UnknownHost: a PBX without an address is a warning, and the set
-// is used without it.
-func TestNewState_UnknownHost(t *testing.T) {
-	cfg := parseConfig(t, `tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:nobody.test"}, {uri: "sip:10.0.1.10"}]}]`)
-	noHost := errors.New("no such host")
-	st, warnings, err := newState(t.Context(), cfg, func(context.Context, string) ([]netip.Addr, error) { return nil, noHost })
-	if err != nil || len(warnings) != 1 || !errors.Is(warnings[0], noHost) || !strings.Contains(warnings[0].Error(), "nobody.test") {
-		t.Fatalf("warnings %v, error %v", warnings, err)
-	}
-	if len(st.hops) != 1 {
-		t.Errorf("hops: %v", st.hops)
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,9 +46,12 @@ type world struct {
 	at      netip.AddrPort // where phones and PBXs send to
 	cfg     *config.Config
 	proxy   *Proxy
-	a, b, c *pbx // at the addresses of threeTenants
+	hangup  chan os.Signal
+	file    string // what the configuration is when it is read again
+	a, b, c *pbx   // at the addresses of threeTenants
 
-	stop   func() // ends the proxy
+	table  *slowTable // what the next proxy has its bindings in; nil: memory
+	stop   func()     // ends the proxy
 	peers  []*siptestx.Peer
 	used   byte // of the addresses on the Internet
 	serial int  // of the phones' requests
@@ -76,23 +81,24 @@ func inWorld(t *testing.T, yaml string, f func(w *world)) {
 // parseConfig returns the configuration of inWorld.
 func parseConfig(t testing.TB, yaml string) *config.Config {
 	t.Helper()
-	if !strings.Contains(yaml, "listen:") {
-		yaml = "listen: [\"udp:192.0.2.1:5060\", \"tcp:192.0.2.1:5060\"]\n" + yaml
-	}
-	cfg, err := config.Parse([]byte("admin: \"\"\nsecret: sixteen characters\n"+yaml), "test", func(string) string { return "" })
+	cfg, err := readConfig(yaml)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return cfg
 }
 
+// reload gives the running proxy another file.
+func (w *world) reload(yaml string) {
+	w.file = yaml
+	w.hangup <- syscall.SIGHUP
+	synctest.Wait()
+}
+
 // reconfigure gives the running proxy other tenants, and a resolver.
 func (w *world) reconfigure(lookup config.LookupHost, yaml string) {
 	w.Helper()
-	st, _, err := newState(w.Context(), parseConfig(w, yaml), lookup)
-	if err != nil {
-		w.Fatal(err)
-	}
+	st := stateOf(w, parseConfig(w, yaml), lookup)
 	w.proxy.lookup = lookup
 	w.proxy.use(st)
 }
@@ -104,11 +110,16 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	if w.table != nil {
+		w.table.under(p)
+	}
 	for _, l := range w.cfg.Listen {
 		if err := w.listen(p, l); err != nil {
 			w.Fatal(err)
 		}
 	}
+	w.hangup = make(chan os.Signal)
+	p.hangup, p.reread = w.hangup, func() (*config.Config, error) { return readConfig(w.file) }
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -116,7 +127,13 @@ func (w *world) start() {
 			w.Error(err)
 		}
 	})
-	w.proxy, w.stop = p, func() { cancel(); wg.Wait() }
+	w.proxy, w.stop = p, func() {
+		cancel()
+		wg.Wait()
+		if err := p.Close(); err != nil {
+			w.Error(err)
+		}
+	}
 	synctest.Wait()
 }
 

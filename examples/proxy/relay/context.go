@@ -44,9 +44,23 @@ type Plan struct {
 	// of a final response; of a provisional one it means nothing. Each 2xx to
 	// an INVITE comes, late and repeated ones as well. May be nil.
 	Answer func(t *Target, m *sipmsg.Message, p *sipmsg.Patch) (status int, reason string)
+	// Begin is called with each target that the request is sent to, and what it
+	// returns is told how that went. May be nil.
+	Begin func(t *Target) Attempt
 	// Ended is called once, when the request has its final response or will
 	// never have one. May be nil.
 	Ended func(Result)
+}
+
+// Attempt hears how one branch goes. Its methods are called without locks held,
+// in any goroutine.
+type Attempt interface {
+	// Report tells the status of the first response, or why there is none. It is
+	// not called for a branch that was canceled before it had one.
+	Report(status int, err error)
+	// End tells that the branch has its final response or will have none. It is
+	// called once, and not before Report.
+	End()
 }
 
 // Result is what became of a request.
@@ -109,9 +123,11 @@ type branch struct {
 	ended    bool      // no response will come that matters
 	gaveUp   bool      // it did not answer in time; a late answer still counts
 	msg      *sipmsg.Message
-	status   int  // final status; with msg nil one of our own
-	accepted bool // with a 2xx
-	hungUp   bool // see hangUp
+	status   int     // final status; with msg nil one of our own
+	accepted bool    // with a 2xx
+	hungUp   bool    // see hangUp
+	attempt  Attempt // nil if nobody wants to know
+	reported bool    // to attempt
 }
 
 type event struct {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transaction"
+	"github.com/sipward/sipward/examples/proxy/transport"
 )
 
 // start begins with the first group.
@@ -53,12 +54,16 @@ func (c *Context) branch(t *Target) {
 	b := &branch{ctx: c, target: t}
 	c.branches = append(c.branches, b)
 	c.attempts++
+	if c.plan.Begin != nil {
+		b.attempt = c.plan.Begin(t)
+	}
 	f, err := c.open(t)
 	if err == nil {
 		id := c.newBranch()
 		b.client, err = c.relay.tx.Request(f, c.server.Method(), id, c.request(t, f, id), b)
 	}
 	if err != nil {
+		b.report(0, err)
 		c.localEnd(b, statusOf(err))
 		return
 	}
@@ -71,6 +76,15 @@ func (c *Context) branch(t *Target) {
 func (b *branch) await(d time.Duration) {
 	b.due = time.Now().Add(d)
 	b.client.After(d)
+}
+
+// report tells what is the first that is heard of the target, unless that is our
+// own doing.
+func (b *branch) report(status int, err error) {
+	if b.attempt != nil && !b.reported && b.ctx.canceled == nil && !errors.Is(err, transport.ErrSelf) {
+		b.attempt.Report(status, err)
+	}
+	b.reported = true
 }
 
 // branch is what the transaction layer calls.
@@ -91,6 +105,7 @@ func (b *branch) Timer(*transaction.Client) { b.ctx.post(event{kind: timer, bran
 
 // response is RFC 3261 section 16.7.
 func (c *Context) response(b *branch, m *sipmsg.Message) {
+	b.report(m.Status, nil)
 	switch {
 	case !forwardable(m):
 		if m.Status >= 200 {
@@ -189,6 +204,7 @@ func (c *Context) failed(b *branch, err error) {
 	if b.ended {
 		return
 	}
+	b.report(0, err)
 	c.localEnd(b, statusOf(err))
 	c.live--
 	c.settle()
@@ -196,14 +212,23 @@ func (c *Context) failed(b *branch, err error) {
 
 // localEnd ends a branch with a status of our own.
 func (c *Context) localEnd(b *branch, status int) {
-	b.ended, b.status = true, status
+	b.over()
+	b.status = status
 	c.consider(b)
+}
+
+// over notes that b has ended.
+func (b *branch) over() {
+	b.ended = true
+	if b.attempt != nil {
+		b.attempt.End()
+	}
 }
 
 // end notes that b has its final response.
 func (c *Context) end(b *branch) {
 	if !b.ended {
-		b.ended = true
+		b.over()
 		c.live--
 	}
 	if b.status >= 300 {
@@ -226,6 +251,7 @@ func (c *Context) timer(b *branch) {
 		// Tried long enough. Should it answer after all, the INVITE is
 		// canceled, unless the answer is a 2xx: then the call is up.
 		b.gaveUp = true
+		b.report(0, transaction.ErrTimeout)
 		b.client.Cancel()
 		c.localEnd(b, 408)
 		c.live--

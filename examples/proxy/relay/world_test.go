@@ -35,9 +35,11 @@ type world struct {
 	pbx       *simnet.Host
 	transport *transport.Layer
 	relay     *relay.Relay
-	phone     *siptestx.Peer // on UDP, sends to the proxy
-	ends      []relay.Result // of the plans made by plan
-	hosts     byte           // made by nextAddr
+	phone     *siptestx.Peer   // on UDP, sends to the proxy
+	ends      []relay.Result   // of the plans made by plan
+	hosts     byte             // made by nextAddr
+	servers   []*siptestx.Peer // of watched
+	watch     attempts
 
 	seen      func(*sipmsg.Message) // what comes from the transport; may be nil
 	mu        sync.Mutex

@@ -138,6 +138,26 @@ func (p *Patch) RemoveTopVia() {
 	p.replace(Span{h.value.Start, h.value.End - uint16(len(rest))}, "")
 }
 
+// SetBody replaces the body, byte for byte, and Content-Length with it.
+func (p *Patch) SetBody(body string) {
+	const name = "Content-Length: "
+	n := strconv.Itoa(len(body))
+	for i := range p.m.All(ContentLength) {
+		p.SetValue(i, n)
+	}
+	whole := Span{uint16(p.m.body), uint16(len(p.m.Raw))}
+	for i := range p.edits {
+		switch e := &p.edits[i]; {
+		case e.at == whole && !e.insert:
+			e.text = body
+			return
+		case e.insert && strings.HasPrefix(e.text, name): // by Init
+			e.text = name + n
+		}
+	}
+	p.edits = append(p.edits, edit{at: whole, text: body})
+}
+
 // ReplaceElements rewrites the elements of all fields of kind k that are comma
 // lists of addresses, such as Contact or Route. Edit gets each element and
 // returns what stands in its place, or "" to drop it; an element that is

@@ -2,6 +2,7 @@ package sipmsg_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -289,5 +290,28 @@ func TestPatch_OfFaultyMessage(t *testing.T) {
 		p.Bytes()
 		m.Derive("ACK", "")
 		m.Respond(400, "Bad Request", "t")
+	}
+}
+
+// TestPatch_SetBody: a new body is there as it is, with its length, whatever
+// the old one was and however often it is replaced.
+func TestPatch_SetBody(t *testing.T) {
+	for _, lengths := range []string{"", "Content-Length: 5\r\n", "l:5\r\n", "Content-Length: 5\r\nContent-Length: 5\r\n"} {
+		for _, old := range []string{"v=0\r\n"[:5], "a\r\nb\n"[:5]} {
+			for _, body := range []string{"", "x", "v=0\r\no=-\r\n", "\x00\r\n\r\n"} {
+				m := mustParse(t, "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a>;tag=f\r\nTo: <sip:a>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n"+lengths+"Subject: l\r\n\r\n"+old)
+				p := sipmsg.NewPatch(m)
+				p.SetBody("another\r\n")
+				p.SetBody(body)
+				p.Prepend(sipmsg.Via, "Via: SIP/2.0/UDP p;branch=z9hG4bKy")
+				again := mustParse(t, string(p.Bytes()))
+				if again.Body() != body || again.Get(sipmsg.ContentLength) != strconv.Itoa(len(body)) {
+					t.Errorf("with %q: body %q, want %q\n%s", lengths, again.Body(), body, again.Raw)
+				}
+				if want := len(m.Raw) - len(old) + len(body); lengths == "l:5\r\n" && body != "v=0\r\no=-\r\n" && len(again.Raw) != want+len("Via: SIP/2.0/UDP p;branch=z9hG4bKy\r\n") {
+					t.Errorf("more was changed than the body:\n%s", again.Raw)
+				}
+			}
+		}
 	}
 }

@@ -33,6 +33,7 @@ type Config struct {
 	Database  Secret         `yaml:"database"`  // go-sql-driver DSN; empty: none
 	Secret    Secret         `yaml:"secret"`    // see TokenKey; empty: the machine's id stands in
 	Store     Store          `yaml:"store"`
+	Cache     Cache          `yaml:"cache"`
 
 	Reload     time.Duration `yaml:"reload"` // how often the database's tenants are read again; 0: on SIGHUP only
 	Timers     Timers        `yaml:"timers"`
@@ -48,6 +49,12 @@ type Config struct {
 	// Tenants are used beside those of the database. They stand last because
 	// a set starts from what is configured for all sets.
 	Tenants []Tenant `yaml:"tenants"`
+}
+
+// Cache is for [StoreCached].
+type Cache struct {
+	MaxAge time.Duration `yaml:"max_age"` // of what was read from the database until it is read again; 0: none
+	Spool  string        `yaml:"spool"`   // directory; see SpoolDir
 }
 
 // Timers are those of RFC 3261 sections 16.6 and 17 that can be set.
@@ -83,12 +90,15 @@ type Lookup struct {
 
 // Dispatcher says how one PBX of a set is selected.
 type Dispatcher struct {
-	Algorithm dispatcher.Algorithm `yaml:"algorithm"`
-	Probe     Probe                `yaml:"probe"`
-	Interval  time.Duration        `yaml:"interval"` // between probes; 0: no probes
-	Timeout   time.Duration        `yaml:"timeout"`  // of a probe
-	Fall      int                  `yaml:"fall"`     // failures in a row that take a destination down
-	Rise      int                  `yaml:"rise"`     // successes in a row that bring it back
+	Algorithm  dispatcher.Algorithm `yaml:"algorithm"`
+	Probe      Probe                `yaml:"probe"`
+	Interval   time.Duration        `yaml:"interval"` // between probes; 0: no probes
+	Timeout    time.Duration        `yaml:"timeout"`  // of a probe
+	Fall       int                  `yaml:"fall"`     // failures in a row that take a destination down
+	Rise       int                  `yaml:"rise"`     // successes in a row that bring it back
+	AllDown    AllDown              `yaml:"all_down"`
+	WriteState bool                 `yaml:"write_state"` // write states to the table dispatcher
+	Webhook    WebURL               `yaml:"webhook"`     // gets what goes down and comes back; empty: nobody
 }
 
 // NAT says what is done for phones behind NAT beyond reaching them where their
@@ -127,8 +137,8 @@ type Log struct {
 // Tenant is a dispatcher set with the domains that it serves.
 type Tenant struct {
 	SetID        int           `yaml:"setid"`
-	Domains      []Domain      `yaml:"domains"`      // at least one; the first is the primary one
-	Destinations []Destination `yaml:"destinations"` // at least one
+	Domains      []Domain      `yaml:"domains"`      // the first is the primary one; none: all are in the database
+	Destinations []Destination `yaml:"destinations"` // none: all are in the database
 	Policy       `yaml:",inline"`
 }
 
@@ -162,7 +172,7 @@ func Default() Config {
 		Timers:     Timers{T1: 500 * time.Millisecond, T2: 4 * time.Second, Branch: 8 * time.Second, C: 180 * time.Second},
 		Register:   Register{RegisterPolicy: RegisterPolicy{Contact: ContactOwn}, DefaultExpires: time.Hour, MaxContacts: 10},
 		Lookup:     Lookup{Missing: 404, MissingOptions: 404, Ambiguous: 404, Fork: ForkParallel},
-		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1},
+		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1, AllDown: AllDownTry},
 		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
 		Security:   Security{UnknownDomain: Drop, Rate: true},
 		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour},

@@ -3,11 +3,13 @@ package config_test
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -165,6 +167,16 @@ func TestParse_Values(t *testing.T) {
 		{"admin off", `admin: ""`, func(c *config.Config) { c.Admin = netip.AddrPort{} }},
 		{"secret", `secret: "0123456789abcdef"`, func(c *config.Config) { c.Secret = "0123456789abcdef" }},
 		{"store", `store: memory`, func(c *config.Config) { c.Store = config.StoreMemory }},
+		{"database", "database: root:pw@/db\ncache: {max_age: 1m, spool: /var/spool/x}", func(c *config.Config) {
+			c.Database, c.Cache = "root:pw@/db", config.Cache{MaxAge: time.Minute, Spool: "/var/spool/x"}
+		}},
+		{"database and memory", "database: root:pw@/db\nstore: memory", func(c *config.Config) {
+			c.Database, c.Store = "root:pw@/db", config.StoreMemory
+		}},
+		{"what is in the database", "database: root:pw@/db\ntenants: [{setid: 10, lookup: {missing: 480}}]", func(c *config.Config) {
+			c.Database, c.Tenants = "root:pw@/db", []config.Tenant{{SetID: 10, Policy: c.Policy(10)}}
+			c.Tenants[0].Lookup.Missing = 480
+		}},
 		{"reload never", `reload: 0s`, func(c *config.Config) { c.Reload = 0 }},
 		{"statuses", `lookup: {missing: 480, missing_options: silent, ambiguous: "603", fork: newest}`, func(c *config.Config) {
 			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}
@@ -189,8 +201,8 @@ func TestParse_Values(t *testing.T) {
 			if diff := cmp.Diff(want, got, equal); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if want.Secret != "" {
-				return
+			if want.Secret != "" || want.Database != "" {
+				return // which are not printed
 			}
 			if diff := cmp.Diff(want, parse(t, got.String()), equal); diff != "" {
 				t.Errorf("printed and read again (-want +got):\n%s", diff)
@@ -324,5 +336,73 @@ func TestParse_EnvironmentOverridesFile(t *testing.T) {
 	}
 	if c.Secret != "from the environment" {
 		t.Errorf("got %q", string(c.Secret))
+	}
+}
+
+// P-54: the DSN may come from a file, such as one of systemd's credentials.
+func TestParse_DatabaseFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte("root:pw@/db\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse([]byte("database: root@/other"), "", environment{"SIPWARD_DATABASE_FILE": file}.get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Database != "root:pw@/db" {
+		t.Errorf("got %q", string(c.Database))
+	}
+}
+
+func TestBindings(t *testing.T) {
+	for text, want := range map[string]config.Store{
+		"": config.StoreMemory, "database: u@/db": config.StoreCached,
+		"database: u@/db\nstore: memory": config.StoreMemory, "database: u@/db\nstore: mysql": config.StoreMySQL,
+	} {
+		c := parse(t, text)
+		if got := c.Bindings(); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSpoolDir(t *testing.T) {
+	all := environment{"STATE_DIRECTORY": "/var/lib/sipward:/var/lib/other", "XDG_STATE_HOME": "/xdg", "HOME": "/home/sip"}
+	tests := []struct {
+		spool string
+		unset []string
+		want  string
+	}{
+		{"spool", nil, "spool"},
+		{"", nil, "/var/lib/sipward"},
+		{"", []string{"STATE_DIRECTORY"}, "/xdg/sipward"},
+		{"", []string{"STATE_DIRECTORY", "XDG_STATE_HOME"}, "/home/sip/.local/state/sipward"},
+		{"", []string{"STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"}, ""},
+	}
+	for _, tt := range tests {
+		env := maps.Clone(all)
+		for _, name := range tt.unset {
+			delete(env, name)
+		}
+		c := config.Config{Cache: config.Cache{Spool: tt.spool}}
+		got, err := c.SpoolDir(env.get)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%q without %v: got %q, %v; want %q", tt.spool, tt.unset, got, err, tt.want)
+		}
+	}
+}
+
+func TestChanged(t *testing.T) {
+	const before = `{tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.1.10"}]}], secret: sixteen characters}`
+	for after, want := range map[string][]string{
+		before: nil,
+		`{listen: ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5061"], timers: {c: 1m}, register: {contact: preserve}, advertise: a.test}`: {
+			"listen", "advertise", "secret", "timers.c", "register.contact", "tenants",
+		},
+	} {
+		a, b := parse(t, before), parse(t, after)
+		if diff := cmp.Diff(want, a.Changed(&b)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
 	}
 }

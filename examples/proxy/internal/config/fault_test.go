@@ -71,7 +71,10 @@ f:1: tenants[0].destinations: no destination`},
 		{"register: {contact: mine}", `f:1: register.contact: "mine" is not one of own, preserve`},
 		{"lookup: {fork: all}", `f:1: lookup.fork: "all" is not one of parallel, serial, newest`},
 		{"dispatcher: {probe: down}", `f:1: dispatcher.probe: "down" is not one of always, never`},
-		{"dispatcher: {algorithm: 5}", `f:1: dispatcher.algorithm: unknown algorithm "5", want one of affinity, round-robin, hash-callid, hash-from, hash-to, hash-ruri, random, priority`},
+		{"dispatcher: {algorithm: 5}", `f:1: dispatcher.algorithm: unknown algorithm "5", want one of affinity, round-robin, hash-callid, hash-from, hash-to, hash-ruri, random, priority, least-calls, least-latency`},
+		{"dispatcher: {all_down: wait}", `f:1: dispatcher.all_down: "wait" is not one of try, refuse`},
+		{"dispatcher: {webhook: 'ftp://a/b'}", `f:1: dispatcher.webhook: "ftp://a/b" is not a URL that begins with http:// or https://`},
+		{"dispatcher: {webhook: 'http://'}", `f:1: dispatcher.webhook: "http://" is not a URL that begins with http:// or https://`},
 		{"nat: {sdp: on}", `f:1: nat.sdp: "on" is not one of off, auto, force`},
 		{"nat: {ping: on}", `f:1: nat.ping: "on" is not one of off, options, crlf`},
 		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
@@ -92,6 +95,7 @@ f:1: tenants[0].destinations: no destination`},
 		{`listen: ["udp:127.0.0.1:"]`, `f:1: listen[0]: "udp:127.0.0.1:": no port behind the colon`},
 		{`listen: ["udp:[::1]:"]`, `f:1: listen[0]: "udp:[::1]:": no port behind the colon`},
 		{`listen: ["udp:[127.0.0.1]:5060"]`, `f:1: listen[0]: "udp:[127.0.0.1]:5060": brackets are for an IPv6 address`},
+		{`listen: ["udp:::1%]"]`, `f:1: listen[0]: "::1%]" is not an IP address`},
 		{`listen: ["udp:224.0.0.1"]`, `f:1: listen[0]: 224.0.0.1 is a multicast address`},
 		{`listen: []`, `f:1: listen: no listener`},
 
@@ -106,6 +110,7 @@ f:1: listen[0]: "tls" is not in this version`},
 		// P-68: a wildcard listener needs a name that others can use.
 		{`listen: ["udp:127.0.0.1", "udp:0.0.0.0:5070"]`, `f:1: listen[1]: 0.0.0.0 is every address of the machine: advertise must say which one others use`},
 		{`listen: ["udp:[::]:5070"]`, `f:1: listen[0]: :: is every address of the machine: advertise must say which one others use`},
+		{`listen: ["udp:[::%eth0]:5070"]`, `f:1: listen[0]: ::%eth0 is every address of the machine: advertise must say which one others use`},
 		{"advertise: 0.0.0.0", `f:1: advertise: 0.0.0.0 is no address of a host`},
 		{`advertise: "[::]:5060"`, `f:1: advertise: :: is no address of a host`},
 		{"advertise: 203.0.113.5\nlisten: [\"udp:0.0.0.0\"]", `f:1: advertise: "203.0.113.5" is a placeholder, and listen[0] has no address of its own`},
@@ -133,6 +138,13 @@ f:1: listen[0]: "tls" is not in this version`},
 		{"dispatcher: {fall: 0, rise: 0}", "f:1: dispatcher.fall: 0 is less than 1\nf:1: dispatcher.rise: 0 is less than 1"},
 		{"nat: {ping_interval: 0s}", `f:1: nat.ping_interval: 0s is less than 1s`},
 		{"acct: {dialog_timeout: 0s}", `f:1: acct.dialog_timeout: 0s is less than 1s`},
+
+		// The store.
+		{"store: mysql", `f:1: store: "mysql" needs a database, and there is none`},
+		{"store: cached\ncache: {max_age: 1m}", `f:1: store: "cached" needs a database, and there is none`},
+		{"cache: {max_age: -1s}\ndatabase: root:pw@/db", `f:1: cache.max_age: -1s is less than 0s`},
+		{"cache: {max_age: 1m, spool: /x}", "f:1: cache.max_age: has no effect: the store is memory and not cached\nf:1: cache.spool: has no effect: the store is memory and not cached"},
+		{"cache: {max_age: 1m}\ndatabase: root:pw@/db\nstore: mysql", "f:1: cache.max_age: has no effect: the store is mysql and not cached"},
 
 		// Sets.
 		{tenants(set("setid: ")), `f:1: tenants[0].setid: want a number from 1`},
@@ -193,27 +205,20 @@ func TestParse_NotInThisVersion(t *testing.T) {
 	tests := []struct {
 		in, want string
 	}{
-		{"database: root:pw@/db", `f:1: database: not in this version`},
-		{"store: mysql", `f:1: store: "mysql" is not in this version`},
-		{"store: cached", `f:1: store: "cached" is not in this version`},
 		{`listen: ["tls:127.0.0.1"]`, `f:1: listen[0]: "tls" is not in this version`},
 		{`listen: ["ws:127.0.0.1", "wss:127.0.0.1"]`, "f:1: listen[0]: \"ws\" is not in this version\nf:1: listen[1]: \"wss\" is not in this version"},
 		{"register: {path: on}", `f:1: register.path: not in this version`},
-		{"nat: {sdp: auto}", `f:1: nat.sdp: "auto" is not in this version`},
-		{"nat: {sdp: force}", `f:1: nat.sdp: "force" is not in this version`},
 		{"nat: {ping: options}", `f:1: nat.ping: "options" is not in this version`},
 		{"nat: {ping: crlf}", `f:1: nat.ping: "crlf" is not in this version`},
 		{"acct: {to: mysql}", `f:1: acct.to: "mysql" is not in this version`},
 		{"acct: {to: json}", `f:1: acct.to: "json" is not in this version`},
 		{"tls: {cert: a.pem, key: b.pem}", "f:1: tls.cert: not in this version\nf:1: tls.key: not in this version"},
-		{"dispatcher: {algorithm: least-calls}", `f:1: dispatcher.algorithm: "least-calls" is not in this version`},
-		{"dispatcher: {algorithm: least-latency}", `f:1: dispatcher.algorithm: "least-latency" is not in this version`},
 		{destination("{uri: 'sip:10.0.1.10;transport=tls'}"), `f:1: tenants[0].destinations[0].uri: "tls" is not in this version`},
 		{tenants(set("register: {path: on}")), `f:1: tenants[0].register.path: not in this version`},
 		{tenants(set("nat: {ping: crlf}")), `f:1: tenants[0].nat.ping: "crlf" is not in this version`},
 
 		// What a set inherits is said once.
-		{"nat: {sdp: auto}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: nat.sdp: "auto" is not in this version`},
+		{"nat: {ping: crlf}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: nat.ping: "crlf" is not in this version`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) { wantFault(t, tt.in, nil, tt.want) })
@@ -222,10 +227,24 @@ func TestParse_NotInThisVersion(t *testing.T) {
 
 // P-54: a fault of the environment names the variable.
 func TestParse_FaultsOfEnvironment(t *testing.T) {
-	env := environment{"SIPWARD_SECRET": "short", "SIPWARD_DATABASE": "root:pw@/db"}
-	wantFault(t, "secret: also short\nreload: 1", env, `f:2: reload: "1" is not a duration such as 30s, 500ms or 1h
-config: SIPWARD_SECRET: too short, want at least 16 characters
-config: SIPWARD_DATABASE: not in this version`)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		in   string
+		env  environment
+		want string
+	}{
+		{"secret: also short\nreload: 1", environment{"SIPWARD_SECRET": "short"}, `f:2: reload: "1" is not a duration such as 30s, 500ms or 1h
+config: SIPWARD_SECRET: too short, want at least 16 characters`},
+		{"", environment{"SIPWARD_DATABASE": "root:pw@/db", "SIPWARD_DATABASE_FILE": empty}, `config: SIPWARD_DATABASE_FILE: SIPWARD_DATABASE is set too`},
+		{"", environment{"SIPWARD_DATABASE_FILE": empty}, `config: SIPWARD_DATABASE_FILE: ` + empty + ` is empty`},
+		{"", environment{"SIPWARD_DATABASE_FILE": empty + "er"}, `config: SIPWARD_DATABASE_FILE: open ` + empty + `er: no such file or directory`},
+	}
+	for _, tt := range tests {
+		wantFault(t, tt.in, tt.env, tt.want)
+	}
 }
 
 func wantFault(t *testing.T, in string, env environment, want string) {

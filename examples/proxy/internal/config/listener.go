@@ -73,7 +73,7 @@ func (l *Listener) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q: %w", text, err)
 	}
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
+	if err != nil || strings.ContainsAny(addr.Zone(), "[]") {
 		return fmt.Errorf("%q is not an IP address", host)
 	}
 	p := t.DefaultPort()
@@ -90,4 +90,4 @@ func (l *Listener) UnmarshalText(text []byte) error {
 
 // wildcard reports whether l takes every address of the machine, so that its
 // own says nothing about where others reach it.
-func (l Listener) wildcard() bool { return l.Addr.Addr().IsUnspecified() }
+func (l Listener) wildcard() bool { return l.Addr.Addr().WithZone("").IsUnspecified() }

@@ -16,9 +16,10 @@ import (
 
 // The environment variables that are read. An empty one counts as not set.
 const (
-	EnvConfig   = "SIPWARD_CONFIG"   // name of the file, if the command line has none
-	EnvDatabase = "SIPWARD_DATABASE" // overrides the key database
-	EnvSecret   = "SIPWARD_SECRET"   // overrides the key secret
+	EnvConfig       = "SIPWARD_CONFIG"        // name of the file, if the command line has none
+	EnvDatabase     = "SIPWARD_DATABASE"      // overrides the key database
+	EnvDatabaseFile = "SIPWARD_DATABASE_FILE" // name of a file with what SIPWARD_DATABASE would have
+	EnvSecret       = "SIPWARD_SECRET"        // overrides the key secret
 )
 
 // Load reads the configuration from the file at path. If path is empty, the
@@ -47,6 +48,7 @@ func Parse(data []byte, name string, env func(string) string) (*Config, error) {
 	d.document(data)
 	if env != nil {
 		override(&c.Database, env(EnvDatabase), "database", EnvDatabase, f)
+		databaseFile(&c.Database, env, f)
 		override(&c.Secret, env(EnvSecret), "secret", EnvSecret, f)
 	}
 	(&validator{&c, f}).run()
@@ -61,6 +63,28 @@ func override(dst *Secret, value, path, name string, f *faults) {
 	if value != "" {
 		*dst = Secret(value)
 		f.env[path] = name
+	}
+}
+
+// databaseFile sets the DSN to what the file has that a variable of the
+// environment names, such as one of systemd's credentials.
+func databaseFile(dsn *Secret, env func(string) string, f *faults) {
+	name := env(EnvDatabaseFile)
+	if name == "" {
+		return
+	}
+	f.env["database"] = EnvDatabaseFile
+	if env(EnvDatabase) != "" {
+		f.add("database", "%s is set too", EnvDatabase)
+		return
+	}
+	data, err := os.ReadFile(name)
+	*dsn = Secret(strings.TrimSpace(string(data)))
+	switch {
+	case err != nil:
+		f.add("database", "%v", err)
+	case *dsn == "":
+		f.add("database", "%s is empty", name)
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 // the proxy does not do: a setting without effect would be worse than none.
 // Whoever adds a feature takes its line out, here and below.
 func (v *validator) missingFeatures() {
-	v.absent("database", v.Database != "")
-	absentWord(v, "store", v.Store, StoreMySQL, StoreCached)
 	for i, l := range v.Listen {
 		absentWord(v, index("listen", i), l.Transport, TLS, WS, WSS)
 	}
@@ -30,17 +28,7 @@ func (v *validator) missingFeatures() {
 
 func (v *validator) missingInPolicy(path string, p Policy) {
 	v.absent(join(path, "register.path"), p.Register.Path)
-	absentWord(v, join(path, "nat.sdp"), p.NAT.SDP, SDPAuto, SDPForce)
 	absentWord(v, join(path, "nat.ping"), p.NAT.Ping, PingOptions, PingCRLF)
-}
-
-// missingAlgorithm is missingFeatures for names that package dispatcher does
-// not know.
-func missingAlgorithm(name string) error {
-	if name == "least-calls" || name == "least-latency" {
-		return notInThisVersion(name)
-	}
-	return nil
 }
 
 // absent refuses the use of a key.

@@ -131,9 +131,6 @@ func parseLevel(s string) (slog.Level, error) {
 }
 
 func parseAlgorithm(s string) (dispatcher.Algorithm, error) {
-	if err := missingAlgorithm(s); err != nil {
-		return 0, err
-	}
 	a, err := dispatcher.ParseAlgorithm(s)
 	if err != nil {
 		return 0, errors.New(strings.TrimPrefix(err.Error(), "dispatcher: "))

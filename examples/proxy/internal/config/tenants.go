@@ -2,11 +2,8 @@ package config
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/tenant"
@@ -15,27 +12,34 @@ import (
 // LookupHost returns all addresses, IPv4 and IPv6, of a host name.
 type LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
 
+// Hosts returns the host names of all destinations, in canonical form, each
+// once.
+func (c *Config) Hosts() []string {
+	seen := map[string]bool{}
+	var hosts []string
+	for _, t := range c.Tenants {
+		for _, d := range t.Destinations {
+			if _, isAddr := d.URI.Addr(); !isAddr && !seen[d.URI.Host] {
+				seen[d.URI.Host] = true
+				hosts = append(hosts, d.URI.Host)
+			}
+		}
+	}
+	return hosts
+}
+
 // LoadTenants returns the tenants as package tenant wants them. The sources of
 // one are the hosts of its destinations, with their port, and the further
 // sources of its destinations, with any port. A destination's state does not
-// matter.
-//
-// Host names become all the addresses that lookup finds, which is called for
-// several of them at once. A name that cannot be resolved is not fatal: the
-// result lacks that source, and a warning says so. For a DNS failure not to
-// turn a PBX into a stranger, lookup should then return its last answer.
-func (c *Config) LoadTenants(ctx context.Context, lookup LookupHost) (tenants []tenant.Tenant, warnings []error) {
-	found := c.resolve(ctx, lookup)
-	for i, t := range c.Tenants {
+// matter. Addrs has the addresses of Hosts; one that is not there is no source.
+func (c *Config) LoadTenants(addrs map[string][]netip.Addr) []tenant.Tenant {
+	var tenants []tenant.Tenant
+	for _, t := range c.Tenants {
 		out := tenant.Tenant{SetID: t.SetID}
 		for _, d := range t.Domains {
 			out.Domains = append(out.Domains, string(d))
 		}
-		for j, d := range t.Destinations {
-			addrs, err := found.addrs(d.URI)
-			if err != nil {
-				warnings = append(warnings, fmt.Errorf("config: tenants[%d].destinations[%d].uri: %s is no source: %w", i, j, d.URI.Host, err))
-			}
+		for _, d := range t.Destinations {
 			for _, s := range d.sources(addrs) {
 				if !slices.Contains(out.Sources, s) {
 					out.Sources = append(out.Sources, s)
@@ -44,13 +48,18 @@ func (c *Config) LoadTenants(ctx context.Context, lookup LookupHost) (tenants []
 		}
 		tenants = append(tenants, out)
 	}
-	return tenants, warnings
+	return tenants
 }
 
-// sources returns where d sends from, given the addresses of its URI.
-func (d Destination) sources(addrs []netip.Addr) []tenant.Source {
+// sources returns where d sends from.
+func (d Destination) sources(addrs map[string][]netip.Addr) []tenant.Source {
 	var out []tenant.Source
-	for _, a := range addrs {
+	own := addrs[d.URI.Host]
+	if a, ok := d.URI.Addr(); ok {
+		own = []netip.Addr{a}
+	}
+	for _, a := range own {
+		a = a.Unmap()
 		out = append(out, tenant.Source{Prefix: netip.PrefixFrom(a, a.BitLen()), Port: d.URI.Port})
 	}
 	for _, p := range d.Sources {
@@ -75,50 +84,4 @@ func (c *Config) LoadDestinations() []dispatcher.Destination {
 		}
 	}
 	return out
-}
-
-// resolved has the answers for host names.
-type resolved map[string]*answer
-
-type answer struct {
-	addrs []netip.Addr
-	err   error
-}
-
-// resolve looks up each host name once.
-func (c *Config) resolve(ctx context.Context, lookup LookupHost) resolved {
-	found := resolved{}
-	var wg sync.WaitGroup
-	for _, t := range c.Tenants {
-		for _, d := range t.Destinations {
-			host := d.URI.Host
-			if _, ok := d.URI.Addr(); ok || found[host] != nil {
-				continue
-			}
-			a := new(answer)
-			found[host] = a
-			wg.Go(func() { a.addrs, a.err = lookup(ctx, host) })
-		}
-	}
-	wg.Wait()
-	return found
-}
-
-// addrs returns the addresses of a destination.
-func (r resolved) addrs(u URI) ([]netip.Addr, error) {
-	if a, ok := u.Addr(); ok {
-		return []netip.Addr{a}, nil
-	}
-	a := r[u.Host]
-	if a.err != nil {
-		return nil, a.err
-	}
-	if len(a.addrs) == 0 {
-		return nil, errors.New("the name has no address")
-	}
-	out := make([]netip.Addr, len(a.addrs))
-	for i, addr := range a.addrs {
-		out[i] = addr.Unmap()
-	}
-	return out, nil
 }

@@ -38,6 +38,7 @@ type validator struct {
 
 func (v *validator) run() {
 	v.secrets()
+	v.storage()
 	v.listeners()
 	v.advertised()
 	v.durations()
@@ -56,6 +57,28 @@ func (v *validator) fault(path, format string, args ...any) {
 func (v *validator) secrets() {
 	if n := utf8.RuneCountInString(string(v.Secret)); n > 0 && n < minSecret {
 		v.fault("secret", "too short, want at least %d characters", minSecret)
+	}
+}
+
+// storage checks that what needs a database has one.
+func (v *validator) storage() {
+	if v.Database == "" && (v.Store == StoreMySQL || v.Store == StoreCached) {
+		v.fault("store", "%q needs a database, and there is none", v.Store)
+		return
+	}
+	if v.Bindings() == StoreCached {
+		return
+	}
+	for _, key := range []struct {
+		path string
+		used bool
+	}{
+		{"cache.max_age", v.Cache.MaxAge != 0},
+		{"cache.spool", v.Cache.Spool != ""},
+	} {
+		if key.used {
+			v.fault(key.path, "has no effect: the store is %s and not %s", v.Bindings(), StoreCached)
+		}
 	}
 }
 
@@ -108,6 +131,7 @@ func (v *validator) durations() {
 		path       string
 		value, min time.Duration
 	}{
+		{"cache.max_age", v.Cache.MaxAge, 0},
 		{"reload", v.Reload, 0},
 		{"timers.t1", v.Timers.T1, ms},
 		{"timers.t2", v.Timers.T2, ms},
@@ -173,7 +197,7 @@ func (v *validator) sets() {
 	for i, t := range v.Tenants {
 		path := index("tenants", i)
 		v.setID(path, t, ids)
-		if len(t.Domains) == 0 {
+		if len(t.Domains) == 0 && v.Database == "" {
 			v.fault(join(path, "domains"), "no domain")
 		}
 		for j, domain := range t.Domains {
@@ -205,7 +229,7 @@ func (v *validator) setID(path string, t Tenant, ids map[int]string) {
 }
 
 func (v *validator) destinations(path string, list []Destination) {
-	if len(list) == 0 {
+	if len(list) == 0 && v.Database == "" {
 		v.fault(path, "no destination")
 	}
 	seen := map[URI]string{}

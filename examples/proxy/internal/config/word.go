@@ -21,6 +21,19 @@ func (s *Store) UnmarshalText(text []byte) error {
 	return oneOf(s, text, StoreAuto, StoreMemory, StoreMySQL, StoreCached)
 }
 
+// Bindings returns where bindings are kept: Store, or what [StoreAuto] stands
+// for.
+func (c *Config) Bindings() Store {
+	switch {
+	case c.Store != StoreAuto:
+		return c.Store
+	case c.Database != "":
+		return StoreCached
+	default:
+		return StoreMemory
+	}
+}
+
 // Contact is the Contact that a PBX is given in a relayed REGISTER.
 type Contact string
 
@@ -59,6 +72,19 @@ const (
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (p *Probe) UnmarshalText(text []byte) error {
 	return oneOf(p, text, ProbeAlways, ProbeNever)
+}
+
+// AllDown is what becomes of requests for a set of which no PBX is alive.
+type AllDown string
+
+const (
+	AllDownTry    AllDown = "try"    // they are sent all the same: it may be the probes that fail
+	AllDownRefuse AllDown = "refuse" // 503
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (a *AllDown) UnmarshalText(text []byte) error {
+	return oneOf(a, text, AllDownTry, AllDownRefuse)
 }
 
 // SDP is when the addresses in the SDP of phones are repaired.

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/internal/mysqltest"
+	"github.com/sipward/sipward/internal/siptestx"
+	"github.com/sipward/sipward/tenant/mysqltenant"
+)
+
+// box is a PBX that answers everything, without anybody looking at it.
+type box struct {
+	addr     netip.AddrPort
+	status   atomic.Int32 // of its answers; 0: it is silent
+	requests atomic.Int32 // other than OPTIONS
+	probes   atomic.Int32
+}
+
+// box starts one.
+func (w *world) box(addr string) *box {
+	w.Helper()
+	b := &box{addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 5060)}
+	b.status.Store(200)
+	pc, err := w.net.NewHost(b.addr.Addr()).ListenPacket(b.addr)
+	if err != nil {
+		w.Fatal(err)
+	}
+	go b.serve(pc)
+	w.Cleanup(func() { pc.Close() })
+	return b
+}
+
+// serve answers until the network is gone.
+func (b *box) serve(pc net.PacketConn) {
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := pc.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		m := siptestx.Message{Text: string(buf[:n])}
+		switch m.Method() {
+		case "ACK", "":
+			continue
+		case "OPTIONS":
+			b.probes.Add(1)
+		default:
+			b.requests.Add(1)
+		}
+		if status := int(b.status.Load()); status != 0 {
+			pc.WriteTo([]byte(m.Reply(status, "box")), from)
+		}
+	}
+}
+
+// spread has n users send a request each, which somebody must answer at once.
+func (w *world) spread(ph *phone, n int) {
+	w.Helper()
+	for i := range n {
+		ph.user = fmt.Sprint(500 + i)
+		ph.ask(ph.call("MESSAGE", "sip:499@a.test"))
+		synctest.Wait()
+		ph.Status(200)
+	}
+}
+
+// noProbes ends the probes, so that nothing is on its way when the test ends.
+func (w *world) noProbes() {
+	w.cfg.Dispatcher.Probe = config.ProbeNever
+	w.restart()
+}
+
+const watchedBoxes = `
+dispatcher: {interval: 10s, timeout: 2s, all_down: %s}
+tenants:
+  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.2.1"}, {uri: "sip:10.0.2.2"}]}
+`
+
+// TestHealth_DeadPBXCostsNoCall: a PBX that died is noticed by probes before the
+// next call needs it, and used again when it is back. P-34 P-35.
+func TestHealth_DeadPBXCostsNoCall(t *testing.T) {
+	inWorld(t, fmt.Sprintf(watchedBoxes, "try"), func(w *world) {
+		defer w.noProbes()
+		one, two := w.box("10.0.2.1"), w.box("10.0.2.2")
+		ph := w.public("401", "a.test")
+		time.Sleep(30 * time.Second)
+		if one.probes.Load() < 2 || two.probes.Load() < 2 {
+			t.Errorf("%d and %d probes", one.probes.Load(), two.probes.Load())
+		}
+		w.spread(ph, 40)
+		if one.requests.Load() == 0 || two.requests.Load() == 0 {
+			t.Errorf("%d and %d requests", one.requests.Load(), two.requests.Load())
+		}
+		two.status.Store(0)
+		time.Sleep(30 * time.Second)
+		before := two.requests.Load()
+		w.spread(ph, 40)
+		if n := two.requests.Load() - before; n != 0 {
+			t.Errorf("the dead one got %d requests", n)
+		}
+		two.status.Store(200)
+		time.Sleep(time.Minute)
+		w.spread(ph, 40)
+		if two.requests.Load() == before {
+			t.Error("the one that is back gets nothing")
+		}
+	})
+}
+
+// TestHealth_PassiveOnly: without probes, requests find out that a PBX is dead,
+// and after a while that it is not.
+func TestHealth_PassiveOnly(t *testing.T) {
+	inWorld(t, strings.Replace(fmt.Sprintf(watchedBoxes, "try"), "interval", "probe: never, interval", 1), func(w *world) {
+		w.box("10.0.2.1")
+		two := w.box("10.0.2.2")
+		ph := w.public("401", "a.test")
+		two.status.Store(503)
+		for range 10 {
+			w.spread(ph, 20)
+			time.Sleep(2 * time.Second)
+		}
+		if n := two.requests.Load(); n == 0 || n > 40 {
+			t.Errorf("the dead one got %d requests", n)
+		}
+		if two.probes.Load() != 0 {
+			t.Error("it was probed")
+		}
+		two.status.Store(200)
+		time.Sleep(time.Minute)
+		before := two.requests.Load()
+		w.spread(ph, 40)
+		if two.requests.Load() == before {
+			t.Error("the one that is back gets nothing")
+		}
+	})
+}
+
+// TestHealth_AllDown: what becomes of requests then is as configured.
+func TestHealth_AllDown(t *testing.T) {
+	for policy, tried := range map[string]bool{"try": true, "refuse": false} {
+		t.Run(policy, func(t *testing.T) {
+			inWorld(t, fmt.Sprintf(watchedBoxes, policy), func(w *world) {
+				defer w.noProbes()
+				one, two := w.box("10.0.2.1"), w.box("10.0.2.2")
+				one.status.Store(0)
+				two.status.Store(0)
+				ph := w.public("401", "a.test")
+				time.Sleep(30 * time.Second)
+				one.status.Store(404) // so that a request is answered
+				text := ph.ask(ph.call("MESSAGE", "sip:499@a.test"))
+				if !tried {
+					if m := ph.Status(503); m.Get("Retry-After") == "" {
+						t.Errorf("no Retry-After:\n%s\nto\n%s", m.Text, text)
+					}
+					return
+				}
+				ph.Status(404)
+			})
+		})
+	}
+}
+
+// TestHealth_EachAddress: of a name with two addresses only the dead one is left
+// out. P-32.
+func TestHealth_EachAddress(t *testing.T) {
+	const yaml = `
+dispatcher: {interval: 10s, timeout: 2s}
+tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}]
+`
+	inWorld(t, yaml, func(w *world) {
+		defer w.noProbes()
+		one, two := w.box("10.0.2.1"), w.box("10.0.2.2")
+		z := zone{"pbx.a.test": {"10.0.2.1", "10.0.2.2"}}
+		w.proxy.source.names = mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: z.lookup})
+		w.reload(yaml)
+		ph := w.public("401", "a.test")
+		w.spread(ph, 40)
+		if one.requests.Load() == 0 || two.requests.Load() == 0 {
+			t.Errorf("%d and %d requests", one.requests.Load(), two.requests.Load())
+		}
+		two.status.Store(0)
+		time.Sleep(30 * time.Second)
+		w.spread(ph, 40)
+		if got := w.proxy.sets.Status(); len(got) != 2 || got[0].State == got[1].State {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestTransitions_Webhook: what happened is told in JSON, and a hook that fails
+// is an error and not a panic.
+func TestTransitions_Webhook(t *testing.T) {
+	var got transition
+	status := http.StatusNoContent
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	p := &Proxy{cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	p.cfg.Dispatcher.Webhook = config.WebURL(server.URL)
+	e := dispatcher.Event{
+		Destination: dispatcher.Destination{SetID: 10, URI: "sip:10.0.1.10"},
+		From:        dispatcher.Active, To: dispatcher.Probing, Cause: "probe: timeout", At: time.Unix(1_700_000_000, 0).UTC(),
+	}
+	hooks := newTransitions(p)
+	if err := hooks.post(context.Background(), e); err != nil {
+		t.Fatal(err)
+	}
+	if want := (transition{10, "sip:10.0.1.10", "active", "probing", "probe: timeout", e.At}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	status = http.StatusTeapot
+	if err := hooks.post(context.Background(), e); err == nil || !strings.Contains(err.Error(), "418") {
+		t.Errorf("a hook that fails: %v", err)
+	}
+}
+
+// TestTransitions_WriteState: the table learns it, but never over what an
+// operator has set.
+func TestTransitions_WriteState(t *testing.T) {
+	db := mysqltest.DB(t)
+	createTables(t, db)
+	exec(t, db, "INSERT INTO dispatcher (setid, destination, state) VALUES (10, 'sip:10.0.1.10', 0), (10, 'sip:10.0.1.11', 1)")
+	p := &Proxy{cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil)), db: db}
+	p.cfg.Dispatcher.WriteState = true
+	p.state.Store(&state{rows: map[string]bool{"sip:10.0.1.10": true, "sip:10.0.1.11": true}})
+	hooks := newTransitions(p)
+	var states []int
+	for _, uri := range []string{"sip:10.0.1.10", "sip:10.0.1.11", "sip:10.0.1.12"} {
+		e := dispatcher.Event{Destination: dispatcher.Destination{SetID: 10, URI: uri}, To: dispatcher.Probing}
+		if err := hooks.write(t.Context(), e); err != nil {
+			t.Error(err)
+		}
+	}
+	for id := range 2 {
+		var state int
+		if err := db.QueryRow("SELECT state FROM dispatcher WHERE destination = ?", fmt.Sprintf("sip:10.0.1.%d", 10+id)).Scan(&state); err != nil {
+			t.Fatal(err)
+		}
+		states = append(states, state)
+	}
+	if !slices.Equal(states, []int{2, 1}) {
+		t.Errorf("states %v, want 2 and 1", states)
+	}
+}

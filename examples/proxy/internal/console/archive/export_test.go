@@ -1,0 +1,4 @@
+package archive
+
+// NewTextReader is NewReader for lines that are not compressed.
+var NewTextReader = newReader

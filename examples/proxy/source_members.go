@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/location"
+)
+
+// expand returns destinations as the dispatcher watches them: one that has a name
+// is one PBX for each address of it, so that one that is dead is not tried
+// because another one is alive. Each has the weight of the name.
+func (f *fleet) expand() []dispatcher.Destination {
+	type identity struct {
+		set         int
+		uri, socket string
+	}
+	known := map[identity]bool{}
+	var members []dispatcher.Destination
+	add := func(d dispatcher.Destination) {
+		if id := (identity{d.SetID, d.URI, d.Socket}); !known[id] {
+			known[id] = true
+			members = append(members, d)
+		}
+	}
+	var named []dispatcher.Destination
+	for _, d := range f.destinations {
+		if e, err := endpointOf(d.URI); err == nil && !e.addr.IsValid() && len(f.addrs[e.host]) > 0 {
+			named = append(named, d)
+			continue
+		}
+		add(d)
+	}
+	for _, d := range named { // after the others, which count if they are the same
+		u, _ := location.ParseURI(d.URI) // endpointOf has read it
+		host := u.Host
+		if e, err := endpointOf(d.URI); err == nil {
+			host = e.host
+		}
+		for _, a := range f.addrs[host] {
+			u.Host = a.Unmap().String()
+			d.URI = u.String()
+			add(d)
+		}
+	}
+	return members
+}
