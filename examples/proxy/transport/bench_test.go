@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -35,28 +36,46 @@ func BenchmarkUDP_Echo(b *testing.B) {
 	}
 }
 
-// BenchmarkTCP_Echo is one message through the layer and back, 32 under way.
-func BenchmarkTCP_Echo(b *testing.B) {
-	layer := newLayer(b, transport.Config{Handler: &handler{message: echo}})
-	to := listen(b, layer, "tcp", "127.0.0.1:0")
-	run(b, layer)
-	c, err := net.Dial("tcp", to.String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	msg := []byte(request("OPTIONS", "a"))
-	buf := make([]byte, len(msg))
-	for range 31 {
-		c.Write(msg)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Write(msg); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(c, buf); err != nil {
-			b.Fatal(err)
-		}
+// BenchmarkStream_Echo is one message through the layer and back, 32 under way.
+func BenchmarkStream_Echo(b *testing.B) {
+	for _, network := range []string{"tcp", "tls", "ws", "wss"} {
+		b.Run(network, func(b *testing.B) {
+			layer := newLayer(b, transport.Config{
+				Handler:   &handler{message: echo},
+				ServerTLS: &tls.Config{Certificates: []tls.Certificate{newCertificate(b, "sip.a.example")}},
+			})
+			to := listen(b, layer, network, "127.0.0.1:0")
+			run(b, layer)
+			c, err := net.Dial("tcp", to.String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			if network == "tls" || network == "wss" {
+				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+			}
+			msg := []byte(request("OPTIONS", "a"))
+			buf := make([]byte, len(msg))
+			if network == "ws" || network == "wss" {
+				io.WriteString(c, upgradeRequest)
+				if _, err := c.Read(make([]byte, 1024)); err != nil {
+					b.Fatal(err)
+				}
+				msg = []byte(textFrame(string(msg)))
+				buf = make([]byte, len(msg)-4) // no mask
+			}
+			for range 31 {
+				c.Write(msg)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Write(msg); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(c, buf); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -45,15 +45,15 @@ func (l *Layer) closed(f Flow, err error) {
 	l.cfg.Handler.Closed(f, err)
 }
 
-// panicked notes a panic of the handler (R33). The message itself stays out of
-// the log, it may hold credentials.
+// panicked notes a panic (R33). The message itself stays out of the log, it may
+// hold credentials.
 func (l *Layer) panicked(f Flow, m *sipmsg.Message, v any) {
 	l.count.panics.Add(1)
 	callID := ""
 	if m != nil {
 		callID = m.CallID
 	}
-	l.cfg.Logger.Error("panic in the handler", "flow", f, "call_id", callID, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	l.cfg.Logger.Error("panic", "flow", f, "call_id", callID, "value", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 
 // tolerate decides on an error of a listener's socket. If the socket is gone it

@@ -1,5 +1,6 @@
-// Package transport carries SIP messages over UDP and TCP for a proxy (RFC
-// 3261 section 18).
+// Package transport carries SIP messages for a proxy over UDP, TCP and TLS (RFC
+// 3261 section 18) and, as a server, over WebSocket with and without TLS (RFC
+// 7118).
 //
 // What comes in is framed, parsed by [sipmsg.Parse] and handed to a [Handler]
 // together with its [Flow], the path back to the sender. A phone behind a NAT
@@ -27,6 +28,11 @@
 // [Layer.Dial] may open a connection, for a server whose address is configured
 // or was resolved.
 //
+// A NAT may give the address of a connection that has ended to another client.
+// [Handler].Closed comes before the connection of that one can be found, so
+// whoever forgets then what was at the address never takes the one for the
+// other. A later connection is another flow, with another [Flow.ID].
+//
 // Over UDP everything leaves from a listener's own socket. No socket, and no
 // memory, is spent per remote address. Listen on the addresses of the host
 // rather than on 0.0.0.0, where the kernel chooses what address an answer
@@ -37,15 +43,20 @@
 //
 // # What strangers can do
 //
-// Keepalives, STUN and garbage over UDP end here and only count, see [Stats].
-// Streams have [Limits] in number, time and bytes. No datagram and no read
-// error ends a listener, and a panic of the handler ends nothing.
+// Keepalives, STUN and garbage end here and count, see [Stats]. CRLFCRLF on a
+// stream, a WebSocket's Ping and a STUN Binding request are answered (RFC 5626
+// section 4.4, RFC 7118 section 6), with hardly more than was sent. Streams of
+// all kinds have the same [Limits] in number, time and bytes, from their first
+// handshake on. No datagram and no read error ends a listener, and a panic of
+// the handler ends nothing.
 //
 // # Shutdown
 //
-// Run ends when its context does. It then stops to accept and to read, lets
-// the streams write what is queued, for [Limits].Write at most, calls
-// [Handler].Closed for each of them, and closes the listeners' sockets last. It
-// returns when no goroutine of the layer is left. To drain calls first, stop
-// taking new ones above this package, and end the context when they are over.
+// Run ends when its context does. It then stops to accept and to read, calls
+// [Handler].Closed for each of the streams, lets them write what is queued, for
+// [Limits].Write at most, and their peers a moment to take leave, and closes the listeners' sockets last. It returns
+// when no goroutine of the layer is left. To drain calls first, stop taking new
+// ones above this package, and end the context when they are over. Sockets that
+// somebody else keeps open as well, such as systemd, lose nothing meanwhile: see
+// [Layer.ServePacket] and [Layer.ServeStream].
 package transport

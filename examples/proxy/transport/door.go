@@ -37,6 +37,9 @@ func (d *door) accept(ctx context.Context) error {
 // admit serves a connection, or closes it if there are too many.
 func (d *door) admit(c net.Conn) {
 	l := d.layer
+	if c, ok := c.(*net.TCPConn); ok {
+		c.SetKeepAliveConfig(keepAlive)
+	}
 	s, err := newAccepted(l, d.network, c)
 	if err != nil { // the peer is gone already
 		l.count.acceptErrors.Add(1)

@@ -10,8 +10,8 @@ import (
 // Over UDP that is any remote, from the listener bound to local or, if local
 // is the zero AddrPort, from the first listener of the address family. Over a
 // stream network it is the open connection with exactly that remote, and with
-// local if it is valid: a phone whose connection is gone is not reached over
-// any other (R42).
+// local if it is valid, once its handshakes are over: a phone whose connection
+// is gone is not reached over any other (R42).
 func (l *Layer) Find(network string, local, remote netip.AddrPort) (Flow, bool) {
 	local, remote = unmap(local), unmap(remote)
 	if !remote.IsValid() {
@@ -31,14 +31,16 @@ func (l *Layer) Find(network string, local, remote netip.AddrPort) (Flow, bool) 
 	return s.flow(), true
 }
 
-// Dial is [Layer.Find], and opens the connection if a stream network has none.
+// Dial is [Layer.Find], and opens the connection if "tcp" or "tls" has none.
 // The connection gets the source address of local, if that is valid, and a
-// port of its own. If it cannot be opened within [Limits].Dial, the handler is
-// told by Closed. The flow can be sent on meanwhile: the messages wait. Calls
-// for one target share one connection, which may be one that the peer opened.
+// port of its own. If it cannot be opened within [Limits].Dial, TLS included,
+// the handler is told by Closed. The flow can be sent on meanwhile: the messages
+// wait. Calls for one target share one connection, which may be one that the
+// peer opened, but not with TLS: the peer has not proved who it is.
 //
 // The error is [ErrSelf] for an address that a listener of this layer has,
-// [ErrNoListener] over UDP if Find finds none, [ErrNetwork], or [ErrClosed]
+// [ErrNoListener] over UDP if Find finds none, [ErrNetwork], also for a
+// WebSocket that is not there, as only a client can open it, or [ErrClosed]
 // after Run.
 func (l *Layer) Dial(network string, local, remote netip.AddrPort) (Flow, error) {
 	local, remote = unmap(local), unmap(remote)
@@ -46,7 +48,7 @@ func (l *Layer) Dial(network string, local, remote netip.AddrPort) (Flow, error)
 		return Flow{}, fmt.Errorf("transport: dial %s %v: no address", network, remote)
 	}
 	switch {
-	case network != "udp" && network != "tcp":
+	case network != "udp" && !isStream(network):
 		return Flow{}, fmt.Errorf("%w %q", ErrNetwork, network)
 	case l.isSelf(network, remote):
 		return Flow{}, fmt.Errorf("%w %s %v", ErrSelf, network, remote)
@@ -56,6 +58,12 @@ func (l *Layer) Dial(network string, local, remote netip.AddrPort) (Flow, error)
 			return Flow{}, fmt.Errorf("%w: udp %v", ErrNoListener, local)
 		}
 		return Flow{p, remote}, nil
+	case isWebSocket(network):
+		f, ok := l.Find(network, local, remote)
+		if !ok {
+			return Flow{}, fmt.Errorf("%w %q: only a client opens it", ErrNetwork, network)
+		}
+		return f, nil
 	}
 	s, added := l.table.findOrAdd(target{network, remote}, local, func() *stream {
 		return newDialed(l, network, local, remote)

@@ -28,10 +28,11 @@ type endpoint interface {
 	local() netip.AddrPort
 	tls() *tls.ConnectionState
 	send(b []byte, to netip.AddrPort) error
+	ping(to netip.AddrPort) error
 	close()
 }
 
-// Network returns "udp" or "tcp", and "" for the zero Flow.
+// Network returns "udp", "tcp", "tls", "ws" or "wss", and "" for the zero Flow.
 func (f Flow) Network() string {
 	if f.end == nil {
 		return ""
@@ -68,8 +69,9 @@ func (f Flow) TLS() *tls.ConnectionState {
 	return f.end.tls()
 }
 
-// ID returns a number for logs: of the connection, or of the UDP listener. It
-// is unique within a [Layer] and 0 for the zero Flow.
+// ID returns the number of the connection, or of the UDP listener. No other of
+// the [Layer] has it, nor of one before it in another process, unless the clock
+// was set back. It is 0 for the zero Flow.
 func (f Flow) ID() uint64 {
 	if f.end == nil {
 		return 0
@@ -80,14 +82,26 @@ func (f Flow) ID() uint64 {
 // Send sends one message. It does not keep b.
 //
 // Over UDP the datagram is written at once, which waits for the network card at
-// most, and the error is the kernel's verdict. On a stream the message is queued, and nil says no more than that
-// the stream was open: that it broke later comes as [Handler].Closed. A full
-// queue closes the stream and gives [ErrOverflow], a closed one [ErrClosed].
+// most, and the error is the kernel's verdict. On a stream the message is
+// queued, and nil says no more than that the stream was open: that it broke
+// later comes as [Handler].Closed. A full queue closes the stream and gives
+// [ErrOverflow], a closed one [ErrClosed].
 func (f Flow) Send(b []byte) error {
 	if f.end == nil {
 		return ErrClosed
 	}
 	return f.end.send(b, f.remote)
+}
+
+// Ping sends a keepalive, which holds a NAT between us and the peer open: on a
+// WebSocket a Ping frame (RFC 7118 section 6), elsewhere CRLFCRLF (RFC 5626
+// section 3.5.1). An answer is not waited for and does not show: that a stream
+// is dead shows by its being closed. Errors are as for Send.
+func (f Flow) Ping() error {
+	if f.end == nil {
+		return ErrClosed
+	}
+	return f.end.ping(f.remote)
 }
 
 // Close closes a stream once what is queued is written. It does not wait, and
@@ -103,8 +117,8 @@ func (f Flow) Location() location.Flow {
 	return location.Flow{Transport: f.Network(), Remote: f.remote, Local: f.Local()}
 }
 
-// String returns f for logs, such as "udp 192.0.2.1:5060 198.51.100.7:5062 #1":
-// network, local, remote and ID.
+// String returns f for logs, such as "udp 192.0.2.1:5060 198.51.100.7:5062
+// #1764086400000001": network, local, remote and ID.
 func (f Flow) String() string {
 	if f.end == nil {
 		return "none"

@@ -11,7 +11,9 @@ import (
 )
 
 // Listen opens a listener on addr, whose port may be 0, and serves it: for
-// "udp" as many sockets as [Config].Readers says. Ctx bounds the opening only.
+// "udp" as many sockets as [Config].Readers says. Network may also be "tcp",
+// "tls", "ws" or "wss"; those with TLS need [Config].ServerTLS. Ctx bounds the
+// opening only.
 //
 // Listeners may be added before [Layer.Run] and while it runs. Run closes them,
 // even if it is called with a context that has already ended.
@@ -20,20 +22,16 @@ func (l *Layer) Listen(ctx context.Context, network string, addr netip.AddrPort)
 	if !addr.IsValid() {
 		return fmt.Errorf("transport: listen %s: no address", network)
 	}
-	switch network {
-	case "udp":
+	switch {
+	case network == "udp":
 		conns, err := openUDP(ctx, addr, l.cfg.Readers)
 		if err != nil {
 			return fmt.Errorf("transport: %w", err)
 		}
-		for i, pc := range conns {
-			if c, ok := pc.(*net.UDPConn); ok {
-				conns[i] = lingering(c, l.seats)
-			}
-		}
 		return l.addPort(conns)
-	case "tcp":
-		lc := net.ListenConfig{KeepAliveConfig: keepAlive, Control: controlTCP}
+	case isStream(network):
+		lc := net.ListenConfig{KeepAlive: -1} // admit does that
+		lc.SetMultipathTCP(false)             // it has no TCP_USER_TIMEOUT
 		listener, err := lc.Listen(ctx, "tcp"+family(addr), addr.String())
 		if err != nil {
 			return fmt.Errorf("transport: %w", err)
@@ -44,19 +42,27 @@ func (l *Layer) Listen(ctx context.Context, network string, addr netip.AddrPort)
 }
 
 // ServePacket serves a UDP socket that was opened elsewhere, by systemd or a
-// test. The layer owns it from then on, also if there is an error. A socket
-// that is bound to all addresses must be of one family.
+// test. The layer owns it from then on, also if there is an error: it may close
+// it and go on with a copy. A socket that is bound to all addresses must be of
+// one family.
 func (l *Layer) ServePacket(pc net.PacketConn) error { return l.addPort([]net.PacketConn{pc}) }
 
-// ServeStream serves a listener that was opened elsewhere. Network is "tcp".
-// The layer owns it from then on, also if there is an error.
+// ServeStream serves a listener that was opened elsewhere, for any network but
+// "udp". Its connections are those below TLS and WebSocket. The layer owns it
+// from then on, also if there is an error.
 func (l *Layer) ServeStream(network string, listener net.Listener) error {
 	addr, err := addrPort(listener.Addr())
-	if network != "tcp" {
+	switch {
+	case !isStream(network):
 		err = fmt.Errorf("%w %q", ErrNetwork, network)
+	case isSecure(network) && l.cfg.ServerTLS == nil:
+		err = fmt.Errorf("transport: listen %s: no Config.ServerTLS", network)
 	}
 	if err != nil {
 		return errors.Join(err, listener.Close())
+	}
+	if err := limitUnacked(listener); err != nil {
+		l.cfg.Logger.Warn("TCP_USER_TIMEOUT of a listener", "local", addr, "err", err)
 	}
 	d := &door{layer: l, network: network, addr: newBound(addr), listener: listener}
 	l.mu.Lock()
@@ -76,7 +82,11 @@ func (l *Layer) addPort(conns []net.PacketConn) error {
 		return errors.Join(err, closeAll(conns))
 	}
 	p := &port{layer: l, number: l.ids.Add(1), addr: newBound(addr)}
-	for _, pc := range conns {
+	for i, pc := range conns {
+		if c, ok := pc.(*net.UDPConn); ok {
+			pc = lingering(c, l.seats)
+			conns[i] = pc
+		}
 		if c, ok := pc.(interface{ SetReadBuffer(int) error }); ok {
 			if err := c.SetReadBuffer(l.cfg.ReadBuffer); err != nil {
 				l.cfg.Logger.Warn("read buffer of a listener", "local", addr, "err", err)

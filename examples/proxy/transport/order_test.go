@@ -71,32 +71,38 @@ func TestOrder_UDP(t *testing.T) {
 	}
 }
 
-// R20 over TCP, all of them pipelined.
-func TestOrder_TCP(t *testing.T) {
-	var all strings.Builder
-	for i := range pairs {
-		ack, bye := pair(i)
-		all.WriteString(ack + bye)
-	}
-	for _, procs := range []int{1, 4} {
-		t.Run(fmt.Sprintf("procs=%d", procs), func(t *testing.T) {
-			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-			h := newSequence(2 * pairs)
-			layer := newLayer(t, transport.Config{Handler: h})
-			to := listen(t, layer, "tcp", "127.0.0.1:0")
-			run(t, layer)
-			c, err := net.Dial("tcp", to.String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			if _, err := io.WriteString(c, all.String()); err != nil {
-				t.Fatal(err)
-			}
-			<-h.ready
-			if h.wrong > 0 {
-				t.Errorf("%d messages out of order", h.wrong)
-			}
-		})
+// R20 over TCP and WebSocket, all of them pipelined.
+func TestOrder_Streams(t *testing.T) {
+	for _, network := range []string{"tcp", "ws"} {
+		all, wrap := new(strings.Builder), func(s string) string { return s }
+		if network == "ws" {
+			all.WriteString(upgradeRequest)
+			wrap = textFrame
+		}
+		for i := range pairs {
+			ack, bye := pair(i)
+			all.WriteString(wrap(ack) + wrap(bye))
+		}
+		for _, procs := range []int{1, 4} {
+			t.Run(fmt.Sprintf("%s/procs=%d", network, procs), func(t *testing.T) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+				h := newSequence(2 * pairs)
+				layer := newLayer(t, transport.Config{Handler: h})
+				to := listen(t, layer, network, "127.0.0.1:0")
+				run(t, layer)
+				c, err := net.Dial("tcp", to.String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := io.WriteString(c, all.String()); err != nil {
+					t.Fatal(err)
+				}
+				<-h.ready
+				if h.wrong > 0 {
+					t.Errorf("%d messages out of order", h.wrong)
+				}
+			})
+		}
 	}
 }

@@ -77,11 +77,17 @@ func (p *port) read(ctx context.Context, c packetConn) error {
 
 // receive handles one datagram.
 func (p *port) receive(b []byte, from netip.AddrPort) {
-	if k := sniff(b); k != message {
-		p.layer.count.dropped[k].Add(1)
+	k := sniff(b)
+	if k == message {
+		p.layer.deliver(Flow{p, from}, string(b), nil)
 		return
 	}
-	p.layer.deliver(Flow{p, from}, string(b), nil)
+	p.layer.count.dropped[k].Add(1)
+	if k == stun {
+		if answer := answerSTUN(b, from); answer != nil {
+			p.write(answer, from)
+		}
+	}
 }
 
 // interrupt makes read return, and leaves the sockets open for sending.
@@ -104,18 +110,29 @@ func (p *port) local() netip.AddrPort     { return p.addr.AddrPort }
 func (p *port) tls() *tls.ConnectionState { return nil }
 func (p *port) close()                    {}
 
-// send writes one datagram. The sockets have one address, so any will do; by
-// the remote port, the datagrams of a flow keep their order, and the senders
-// do not wait for each other at one socket.
+// send writes one message.
 func (p *port) send(b []byte, to netip.AddrPort) error {
-	c := p.socks[int(to.Port())%len(p.socks)]
-	if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
+	err := p.write(b, to)
+	if err != nil {
 		p.layer.count.sendErrors.Add(1)
-		if errors.Is(err, net.ErrClosed) {
-			return ErrClosed
-		}
-		return fmt.Errorf("transport: %w", err)
+		return err
 	}
 	p.layer.count.sent.Add(1)
 	return nil
+}
+
+func (p *port) ping(to netip.AddrPort) error { return p.write([]byte(ping), to) }
+
+// write writes one datagram. The sockets have one address, so any will do; by
+// the remote port, the datagrams of a flow keep their order, and the senders
+// do not wait for each other at one socket.
+func (p *port) write(b []byte, to netip.AddrPort) error {
+	_, err := p.socks[int(to.Port())%len(p.socks)].WriteToUDPAddrPort(b, to)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, net.ErrClosed):
+		return ErrClosed
+	}
+	return fmt.Errorf("transport: %w", err)
 }

@@ -149,7 +149,7 @@ func TestPacket_NoMessages(t *testing.T) {
 	to := listen(t, layer, "udp", "127.0.0.1:0")
 	stop := run(t, layer)
 	phone := newPhone(t, "127.0.0.3:0")
-	stun := "\x00\x01\x00\x00\x21\x12\xa4\x42" + strings.Repeat("\x07", 12)
+	stun := "\x00\x11\x00\x00\x21\x12\xa4\x42" + strings.Repeat("\x07", 12) // an indication
 	for _, s := range []string{"", "\r\n", "\r\n\r\n", "\n", "\r", stun, "\x00", "\x00\x00\x00\x00", "jaK", "hello\r\n",
 		"\x80\x60\x00\x01", "GET / HTTP/1.1\r\n\r\n", stun[:19], " " + request("OPTIONS", "x"), "SIP/2.0", strings.Repeat("A", 60000)} {
 		phone.send(to, s)
@@ -170,6 +170,26 @@ func TestPacket_NoMessages(t *testing.T) {
 	want := transport.Stats{Received: 2, Faults: 3, Sent: 5, Keepalives: 5, STUN: 1, NUL: 2, Garbage: 8}
 	if diff := cmp.Diff(want, layer.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
+	}
+}
+
+// RFC 5626 section 4.4.2: a phone that asks by STUN is told its address, from the
+// socket that it asked; with several readers, too.
+func TestPacket_STUN(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
+		layer := newLayer(t, transport.Config{Readers: 2})
+		to := listen(t, layer, "udp", addr)
+		run(t, layer)
+		for range 10 {
+			phone := newPhone(t, addr)
+			phone.send(to, "\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl")
+			got, from := phone.receive()
+			port := string([]byte{got[26] ^ 0x21, got[27] ^ 0x12})
+			if want := phone.addr().Port(); from != to || got[:2] != "\x01\x01" || got[4:20] != "\x21\x12\xa4\x42abcdefghijkl" ||
+				port != string([]byte{byte(want >> 8), byte(want)}) {
+				t.Errorf("received %x from %v", got, from)
+			}
+		}
 	}
 }
 
@@ -389,7 +409,7 @@ func TestPacket_Panic(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 	text := out.String()
-	if n := strings.Count(text, "panic in the handler"); n != 2 {
+	if n := strings.Count(text, "msg=panic"); n != 2 {
 		t.Errorf("%d records in\n%s", n, text)
 	}
 	for _, want := range []string{"oops", "again", "call_id=bad", phone.addr().String(), "packet_test.go"} {

@@ -2,6 +2,7 @@ package transport_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -21,9 +22,14 @@ import (
 // handler has not been told of.
 func TestRun_LeavesNothing(t *testing.T) {
 	log := new(log)
-	layer := newLayer(t, transport.Config{Handler: log, Readers: 2})
+	layer := newLayer(t, transport.Config{
+		Handler:   log,
+		Readers:   2,
+		ServerTLS: &tls.Config{Certificates: []tls.Certificate{newCertificate(t, "sip.a.example")}},
+	})
 	udp := listen(t, layer, "udp", "127.0.0.1:0")
 	tcp := listen(t, layer, "tcp", "127.0.0.1:0")
+	secure, web := listen(t, layer, "tls", "127.0.0.1:0"), listen(t, layer, "ws", "127.0.0.1:0")
 	peer, err := net.Listen("tcp", "127.0.0.2:0") // never accepts
 	if err != nil {
 		t.Fatal(err)
@@ -31,13 +37,19 @@ func TestRun_LeavesNothing(t *testing.T) {
 	defer peer.Close()
 	stop := run(t, layer)
 
-	for _, text := range []string{"", "\r\n\r\n", "OPTIONS sip:half", request("OPTIONS", "a")} {
-		c, err := net.Dial("tcp", tcp.String())
+	for _, client := range []struct {
+		to   netip.AddrPort
+		text string
+	}{
+		{tcp, ""}, {tcp, "\r\n\r\n"}, {tcp, "OPTIONS sip:half"}, {tcp, request("OPTIONS", "a")},
+		{secure, "\x16\x03\x01"}, {web, "GET / HTTP/1.1\r\n"}, {web, upgradeRequest + textFrame(request("OPTIONS", "a"))},
+	} {
+		c, err := net.Dial("tcp", client.to.String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		io.WriteString(c, text)
+		io.WriteString(c, client.text)
 	}
 	f, err := layer.Dial("tcp", netip.AddrPort{}, peer.Addr().(*net.TCPAddr).AddrPort())
 	if err != nil {
@@ -46,7 +58,7 @@ func TestRun_LeavesNothing(t *testing.T) {
 	f.Send([]byte("x"))
 	phone := newPhone(t, "127.0.0.3:0")
 	phone.send(udp, request("OPTIONS", "a"))
-	waitFor(t, func() bool { s := layer.Stats(); return s.Connections == 5 && s.Received == 2 && s.Pongs == 1 })
+	waitFor(t, func() bool { s := layer.Stats(); return s.Connections == 8 && s.Received == 3 && s.Pongs == 1 })
 
 	stop()
 	if left := goroutines(); left != "" {
@@ -64,8 +76,8 @@ func TestRun_LeavesNothing(t *testing.T) {
 			closed[e.Flow] = true
 		}
 	}
-	if len(closed) != 5 {
-		t.Errorf("%d streams were closed, want 5", len(closed))
+	if len(closed) != 8 {
+		t.Errorf("%d streams were closed, want 8", len(closed))
 	}
 	again := newLayer(t, transport.Config{})
 	listen(t, again, "udp", udp.String())
@@ -131,7 +143,7 @@ func TestRun_ListenerLost(t *testing.T) {
 					t.Fatal(err)
 				}
 				socket = pc
-				layer.ServePacket(pc)
+				layer.ServePacket(plainConn{pc}) // or else the layer goes on with a copy
 			} else {
 				l, err := net.Listen("tcp", "127.0.0.1:0")
 				if err != nil {

@@ -48,8 +48,3 @@ func hasVersion(line []byte) bool {
 		line = line[i+1:]
 	}
 }
-
-// isSTUN reports whether b begins like a STUN message (RFC 8489 section 5).
-func isSTUN(b []byte) bool {
-	return len(b) >= 20 && b[0] < 4 && bytes.Equal(b[4:8], []byte{0x21, 0x12, 0xa4, 0x42})
-}

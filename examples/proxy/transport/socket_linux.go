@@ -25,10 +25,22 @@ func controlShare(_, _ string, c syscall.RawConn) error {
 
 // controlTCP bounds how long the kernel repeats unacknowledged data before it
 // gives up a connection. Its own default, some 15 minutes, would keep a dead
-// peer looking alive while calls are sent to it (R53). Connections inherit it
-// from their listener.
+// peer looking alive while calls are sent to it (R53).
 func controlTCP(_, _ string, c syscall.RawConn) error {
 	return setsockopt(c, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond))
+}
+
+// limitUnacked does the same for the connections of a listener: they inherit it.
+func limitUnacked(listener net.Listener) error {
+	socket, ok := listener.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return controlTCP("", "", raw)
 }
 
 // userTimeout is the life of a SIP transaction, 64*T1.

@@ -19,6 +19,8 @@ func share(net.PacketConn) error {
 	return errors.New("more than one reader needs Linux")
 }
 
+func limitUnacked(net.Listener) error { return nil }
+
 var (
 	controlShare func(network, address string, c syscall.RawConn) error
 	controlTCP   func(network, address string, c syscall.RawConn) error

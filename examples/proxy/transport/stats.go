@@ -8,11 +8,12 @@ type Stats struct {
 	Faults     uint64 // messages given to Handler.Fault
 	Sent       uint64 // messages that the kernel took
 	SendErrors uint64 // messages that it did not, or that were lost with their stream
-	Panics     uint64 // of the handler
+	Panics     uint64 // of the handler, or in a handshake
 
-	// Datagrams that are no message, and streams closed for the last reason.
+	// Datagrams that are no message, and streams closed for the last reason or
+	// with ErrWebSocket.
 	Keepalives uint64 // empty, or nothing but CR and LF
-	STUN       uint64
+	STUN       uint64 // Binding requests are answered
 	NUL        uint64 // nothing but NUL
 	Garbage    uint64 // anything else that is not SIP
 
@@ -23,6 +24,7 @@ type Stats struct {
 	Accepted    uint64 // streams
 	Refused     uint64 // accepted streams over Limits.Connections
 	RefusedIP   uint64 // accepted streams over Limits.PerIP
+	Handshakes  uint64 // accepted streams closed with ErrHandshake
 	Dialed      uint64 // streams, successful or not
 	DialErrors  uint64
 	Pongs       uint64 // keepalives answered on streams
@@ -38,7 +40,7 @@ type counters struct {
 	dropped                                                 [numKinds]atomic.Uint64
 	readErrors, acceptErrors                                atomic.Uint64
 	accepted, refused, refusedIP, dialed, dialErrors, pongs atomic.Uint64
-	idle, slow, overflows, writeErrors                      atomic.Uint64
+	handshakes, idle, slow, overflows, writeErrors          atomic.Uint64
 }
 
 // Stats returns the counts. Taken while messages flow, they need not add up.
@@ -60,6 +62,7 @@ func (l *Layer) Stats() Stats {
 		Accepted:     c.accepted.Load(),
 		Refused:      c.refused.Load(),
 		RefusedIP:    c.refusedIP.Load(),
+		Handshakes:   c.handshakes.Load(),
 		Dialed:       c.dialed.Load(),
 		DialErrors:   c.dialErrors.Load(),
 		Pongs:        c.pongs.Load(),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -14,8 +13,8 @@ import (
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 )
 
-// stream is one connection. Its goroutine, run, opens it if it is a dialed
-// one, reads it, and tells of its end. A second one writes what is queued.
+// stream is one connection. Its goroutine, run, opens it, reads it, and tells of
+// its end. A second one writes what is queued.
 //
 // Whoever wants it to end calls shut, which only notes the reason and moves
 // the deadlines. The connection is closed by run alone.
@@ -25,17 +24,23 @@ type stream struct {
 	net    string
 	remote netip.AddrPort
 	dialed bool
-	born   time.Time // accepted
+	born   time.Time     // accepted
+	before *stream       // accepted with the same addresses, and maybe not gone yet
+	gone   chan struct{} // closed when the handler has been told
+	raw    net.Conn      // without TLS; of run
 
 	mu     sync.Mutex
-	change sync.Cond          // on mu: queue or err
-	addr   netip.AddrPort     // ours
-	conn   net.Conn           // nil while it is being dialed
-	cancel context.CancelFunc // of the dial
-	err    error              // why it ends; set once
-	queue  []byte             // not yet taken by write
-	queued uint64             // messages in it
-	taken  int                // bytes that write is busy with
+	change sync.Cond            // on mu: queue or err
+	addr   netip.AddrPort       // ours
+	conn   net.Conn             // nil while it is being opened
+	state  *tls.ConnectionState // of conn
+	cancel context.CancelFunc   // of the opening
+	ready  bool                 // accepted, and all handshakes are over
+	err    error                // why it ends; set once
+	queue  []byte               // not yet taken by write
+	queued uint64               // messages in it
+	taken  int                  // bytes that write is busy with
+	failed bool                 // writing did
 }
 
 func newAccepted(l *Layer, network string, c net.Conn) (*stream, error) {
@@ -48,7 +53,7 @@ func newAccepted(l *Layer, network string, c net.Conn) (*stream, error) {
 		return nil, err
 	}
 	s := newStream(l, network, local, remote)
-	s.conn, s.born = c, time.Now()
+	s.raw, s.born = c, time.Now()
 	return s, nil
 }
 
@@ -59,7 +64,7 @@ func newDialed(l *Layer, network string, local, remote netip.AddrPort) *stream {
 }
 
 func newStream(l *Layer, network string, local, remote netip.AddrPort) *stream {
-	s := &stream{layer: l, number: l.ids.Add(1), net: network, addr: local, remote: remote}
+	s := &stream{layer: l, number: l.ids.Add(1), net: network, addr: local, remote: remote, gone: make(chan struct{})}
 	s.change.L = &s.mu
 	return s
 }
@@ -67,10 +72,9 @@ func newStream(l *Layer, network string, local, remote netip.AddrPort) *stream {
 func (s *stream) flow() Flow     { return Flow{s, s.remote} }
 func (s *stream) target() target { return target{s.net, s.remote} }
 
-func (s *stream) id() uint64                { return s.number }
-func (s *stream) network() string           { return s.net }
-func (s *stream) tls() *tls.ConnectionState { return nil }
-func (s *stream) close()                    { s.shut(ErrClosed, true) }
+func (s *stream) id() uint64      { return s.number }
+func (s *stream) network() string { return s.net }
+func (s *stream) close()          { s.shut(ErrClosed, true) }
 
 func (s *stream) local() netip.AddrPort {
 	s.mu.Lock()
@@ -78,13 +82,19 @@ func (s *stream) local() netip.AddrPort {
 	return s.addr
 }
 
-// uses reports whether s is open and leaves from local, or from anywhere if
-// that is not valid. The port of a dialed stream is the kernel's choice and
+func (s *stream) tls() *tls.ConnectionState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// uses reports whether s can be sent on and leaves from local, or from anywhere
+// if that is not valid. The port of a dialed stream is the kernel's choice and
 // does not count.
 func (s *stream) uses(local netip.AddrPort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	if s.err != nil || !s.ready && !s.dialed {
 		return false
 	}
 	return !local.IsValid() || s.addr == local || s.dialed && s.addr.Addr() == local.Addr()
@@ -92,87 +102,78 @@ func (s *stream) uses(local netip.AddrPort) bool {
 
 // run is the life of the stream.
 func (s *stream) run(ctx context.Context) error {
-	if err := s.open(ctx); err != nil {
-		s.layer.count.dialErrors.Add(1)
+	s.succeed()
+	if err := s.survive(func() error { return s.open(ctx) }); err != nil {
+		if s.dialed {
+			s.layer.count.dialErrors.Add(1)
+		}
 		s.shut(err, false)
+		s.tell()
 	} else {
 		s.converse()
 	}
+	s.disconnect()
 	s.layer.table.remove(s)
-	s.layer.closed(s.flow(), s.end())
 	return nil
 }
 
-// converse reads and writes until the stream is to end, and closes it.
+// succeed waits for the end of the stream that had the same addresses, which the
+// kernel would not give twice: its peer has connected again. The handler hears
+// of that end before it hears of s, and until then s is not found, so that
+// nobody takes the one for the other.
+func (s *stream) succeed() {
+	if s.before != nil {
+		s.before.shut(ErrReplaced, false)
+		<-s.before.gone
+		s.before = nil
+	}
+}
+
+// survive makes an error of a panic: what a peer does in a handshake, or sends,
+// must not end the others.
+func (s *stream) survive(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.layer.panicked(s.flow(), nil, v)
+			err = errPanic
+		}
+	}()
+	return f()
+}
+
+var errPanic = errors.New("transport: panic")
+
+// converse reads and writes until the stream is to end.
 func (s *stream) converse() {
 	var writer sync.WaitGroup
 	writer.Go(s.write)
-	err := s.read()
+	err := s.survive(s.read)
 	s.shut(err, true)
+	s.tell()
 	writer.Wait()
-	if _, fault := errors.AsType[*sipmsg.Error](err); fault {
+	if _, fault := errors.AsType[*sipmsg.Error](err); !s.failed && (fault || isWebSocket(s.net)) {
 		s.linger()
 	}
-	s.conn.Close()
 }
 
-// open dials a stream that was not accepted.
-func (s *stream) open(ctx context.Context) error {
-	if !s.dialed {
-		return nil
-	}
-	dialCtx, cancel := context.WithTimeout(ctx, s.layer.cfg.Limits.Dial)
-	defer cancel()
-	source, err := s.begin(cancel)
-	if err != nil {
-		return err
-	}
-	c, err := s.layer.cfg.DialContext(dialCtx, s.net, source, s.remote)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return ErrClosed
-	case err != nil:
-		return fmt.Errorf("transport: %w", err)
-	}
-	local, err := addrPort(c.LocalAddr())
-	if err == nil {
-		err = s.connected(c, local)
-	}
-	if err != nil {
-		c.Close()
-	}
-	return err
+// tell tells the handler of the end.
+func (s *stream) tell() {
+	s.layer.closed(s.flow(), s.reason())
+	close(s.gone)
 }
 
-// begin lets shut cancel the dial. It returns the source address to use.
-func (s *stream) begin(cancel context.CancelFunc) (netip.AddrPort, error) {
+// disconnect closes the connection, and drops what could not be written.
+func (s *stream) disconnect() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cancel = cancel
-	if !s.addr.IsValid() || s.addr.Addr().IsUnspecified() {
-		return netip.AddrPort{}, s.err
+	s.drop()
+	conn := s.conn
+	if conn == nil || s.failed { // TLS would wait to take its leave
+		conn = s.raw
 	}
-	return netip.AddrPortFrom(s.addr.Addr(), 0), s.err
-}
-
-// connected notes the connection, unless shut was faster.
-func (s *stream) connected(c net.Conn, local netip.AddrPort) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return s.err
+	s.mu.Unlock()
+	if conn != nil {
+		conn.Close()
 	}
-	s.conn, s.addr, s.cancel = c, local, nil
-	return nil
-}
-
-// dialContext is the default of Config.DialContext.
-func dialContext(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
-	d := net.Dialer{KeepAliveConfig: keepAlive, Control: controlTCP}
-	if local.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(local)
-	}
-	return d.DialContext(ctx, network, remote.String())
 }
 
 // shut makes the stream end with err. The first call counts, and returns true.
@@ -182,7 +183,6 @@ func (s *stream) shut(err error, flush bool) bool {
 	if !s.note(err, flush) {
 		return false
 	}
-	s.layer.table.hide(s)
 	c := &s.layer.count
 	switch {
 	case errors.Is(err, ErrIdle):
@@ -191,7 +191,9 @@ func (s *stream) shut(err error, flush bool) bool {
 		c.slow.Add(1)
 	case errors.Is(err, ErrOverflow):
 		c.overflows.Add(1)
-	case errors.Is(err, ErrGarbage):
+	case errors.Is(err, ErrHandshake):
+		c.handshakes.Add(1)
+	case errors.Is(err, ErrGarbage), errors.Is(err, ErrWebSocket):
 		c.dropped[garbage].Add(1)
 	}
 	s.layer.cfg.Logger.Debug("stream ends", "flow", s.flow(), "err", err)
@@ -206,8 +208,11 @@ func (s *stream) note(err error, flush bool) bool {
 		return false
 	}
 	s.err = err
-	if !flush || s.conn == nil {
+	switch {
+	case !flush || s.conn == nil:
 		s.drop()
+	case s.ready && isWebSocket(s.net):
+		s.queue = append(s.queue, closeFrame(err)...)
 	}
 	s.change.Broadcast()
 	switch {
@@ -228,14 +233,6 @@ func (s *stream) drop() {
 	s.queue, s.queued = nil, 0
 }
 
-// end drops what could not be written, and returns why the stream ended.
-func (s *stream) end() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drop()
-	return s.err
-}
-
 // reason returns why the stream is to end, nil if it is not.
 func (s *stream) reason() error {
 	s.mu.Lock()
@@ -245,7 +242,8 @@ func (s *stream) reason() error {
 
 // linger closes the stream in our direction only, and waits a little for the
 // peer to do the same. If unread bytes were left, closing would reset the
-// connection, and the answer to a fault would be lost with it.
+// connection, and the answer to a fault, or the frame that closes a WebSocket,
+// would be lost with it.
 func (s *stream) linger() {
 	c, ok := s.conn.(interface{ CloseWrite() error })
 	if !ok || c.CloseWrite() != nil {

@@ -12,7 +12,7 @@ type table struct {
 
 	mu       sync.Mutex
 	streams  map[*stream]struct{}
-	remotes  map[target][]*stream // the open ones; two may differ in their local address
+	remotes  map[target][]*stream // the same; those to one remote differ in their local address, or all but the last are ending
 	accepted int
 	sources  map[netip.Prefix]int // accepted, by the unit of Limits.PerIP
 }
@@ -40,7 +40,7 @@ const (
 	overPerIP           // Limits.PerIP
 )
 
-// admit adds an accepted stream, if there is room.
+// admit adds an accepted stream, if there is room, and notes whom it succeeds.
 func (t *table) admit(s *stream) admission {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,6 +51,11 @@ func (t *table) admit(s *stream) admission {
 	if t.sources[source] >= t.perIP {
 		return overPerIP
 	}
+	for _, o := range t.remotes[s.target()] {
+		if !o.dialed && o.local() == s.addr {
+			s.before = o
+		}
+	}
 	t.accepted++
 	t.sources[source]++
 	t.add(s)
@@ -58,11 +63,13 @@ func (t *table) admit(s *stream) admission {
 }
 
 // findOrAdd returns the open stream to a remote address, or adds the one that
-// make returns. Two callers get the same stream (R53).
+// make returns. Two callers get the same stream (R53). With TLS it must be one
+// that was dialed: a peer that connects does not prove that it is the server
+// (RFC 5923 section 3).
 func (t *table) findOrAdd(to target, local netip.AddrPort, make func() *stream) (s *stream, added bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s := t.search(to, local); s != nil {
+	if s := t.search(to, local, isSecure(to.network)); s != nil {
 		return s, false
 	}
 	s = make()
@@ -75,12 +82,12 @@ func (t *table) findOrAdd(to target, local netip.AddrPort, make func() *stream) 
 func (t *table) find(to target, local netip.AddrPort) *stream {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.search(to, local)
+	return t.search(to, local, false)
 }
 
-func (t *table) search(to target, local netip.AddrPort) *stream {
+func (t *table) search(to target, local netip.AddrPort, dialed bool) *stream {
 	for _, s := range t.remotes[to] {
-		if s.uses(local) {
+		if s.uses(local) && (s.dialed || !dialed) {
 			return s
 		}
 	}
@@ -93,29 +100,16 @@ func (t *table) add(s *stream) {
 	t.remotes[to] = append(t.remotes[to], s)
 }
 
-// hide makes s unfindable, as it is being closed.
-func (t *table) hide(s *stream) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.unindex(s)
-}
-
-func (t *table) unindex(s *stream) {
-	to := s.target()
-	rest := slices.DeleteFunc(t.remotes[to], func(o *stream) bool { return o == s })
-	if len(rest) == 0 {
-		delete(t.remotes, to)
-		return
-	}
-	t.remotes[to] = rest
-}
-
 // remove forgets s, whose connection is closed.
 func (t *table) remove(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unindex(s)
 	delete(t.streams, s)
+	to := s.target()
+	t.remotes[to] = slices.DeleteFunc(t.remotes[to], func(o *stream) bool { return o == s })
+	if len(t.remotes[to]) == 0 {
+		delete(t.remotes, to)
+	}
 	if s.dialed {
 		return
 	}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,15 +23,25 @@ var (
 	ErrOverflow = errors.New("transport: send queue is full")
 	// ErrIdle closes a stream that was silent for [Limits].Idle.
 	ErrIdle = errors.New("transport: idle stream")
-	// ErrSlow closes a stream whose sender takes too long to finish a message.
+	// ErrSlow closes a stream whose sender takes too long to finish a message,
+	// or a handshake.
 	ErrSlow = errors.New("transport: slow sender")
+	// ErrHandshake closes an accepted stream that fails in the handshake of TLS
+	// or WebSocket.
+	ErrHandshake = errors.New("transport: handshake")
 	// ErrGarbage closes a stream that does not carry SIP.
 	ErrGarbage = errors.New("transport: not SIP")
+	// ErrWebSocket closes a stream whose peer breaks RFC 6455.
+	ErrWebSocket = errors.New("transport: WebSocket")
+	// ErrReplaced closes an accepted stream when another comes with the same
+	// addresses: the peer has lost the old one and opened a new one.
+	ErrReplaced = errors.New("transport: the peer connected again")
 	// ErrSelf is returned by [Layer.Dial] for an address of our own.
 	ErrSelf = errors.New("transport: own address")
 	// ErrNoListener is returned by [Layer.Dial] if no UDP listener fits.
 	ErrNoListener = errors.New("transport: no such listener")
-	// ErrNetwork is returned for a network other than "udp" and "tcp".
+	// ErrNetwork is returned for a network that there is not, or that cannot do
+	// what is asked.
 	ErrNetwork = errors.New("transport: unknown network")
 )
 
@@ -48,9 +59,12 @@ type Handler interface {
 	// err, a [*sipmsg.Error], asks for. A stream is closed afterwards.
 	Fault(f Flow, m *sipmsg.Message, err error)
 	// Closed tells once that a stream is gone, and why: [io.EOF] if the peer
-	// closed it. It is the last call for f. It comes for every flow that Dial
-	// opened and every connection that was accepted, also for those that
-	// carried no message.
+	// closed it. It is the last call for f, at which f cannot be found or sent on
+	// any more; what was sent before may still be on its way. It comes for every
+	// flow that Dial opened and every connection that was accepted, also for those
+	// that carried no message. A new connection with the addresses of f, as after
+	// a NAT has given the port to somebody else, is not found before Closed has
+	// returned, and its messages come later.
 	Closed(f Flow, err error)
 }
 
@@ -67,9 +81,23 @@ type Config struct {
 	// ReadBuffer is the size of the receive buffer of UDP sockets in bytes;
 	// 4 MiB if 0. Linux caps it at net.core.rmem_max without telling.
 	ReadBuffer int
-	// DialContext opens streams; nil uses [net.Dialer]. The address of local is
-	// the source address to use, its port is 0; it is the zero AddrPort if the
-	// kernel shall choose.
+	// ServerTLS is for the listeners with TLS, which need it. It is used as it is
+	// and must not be changed. [Certificate.Get] is a GetCertificate for it.
+	ServerTLS *tls.Config
+	// ClientTLS is for dialed connections with TLS; nil trusts the roots of the
+	// system. It is copied.
+	ClientTLS *tls.Config
+	// ServerName returns the name that a server has to prove when it is dialed
+	// with TLS: that of its URI (RFC 5922 section 4). If it returns "", or is nil,
+	// that is the name in ClientTLS, or else the address. It must not block.
+	ServerName func(remote netip.AddrPort) string
+	// Origin reports whether scripts of a web page, such as "https://a.example",
+	// may use our WebSockets; nil lets all. Clients that are no browsers need not
+	// say where they come from, and are let in. It must not block.
+	Origin func(origin string) bool
+	// DialContext opens the connections of "tcp", its network, and "tls"; nil uses
+	// [net.Dialer]. The address of local is the source address to use, its port is
+	// 0; it is the zero AddrPort if the kernel shall choose.
 	DialContext func(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error)
 }
 
@@ -88,8 +116,11 @@ type Limits struct {
 	// PerIP is how many of them may come from one IPv4 address, or from one
 	// IPv6 /64; 1,000 if 0, as many phones may share a NAT.
 	PerIP int
+	// Handshake is how long an accepted stream may take to complete the
+	// handshakes of TLS and WebSocket; 5 s if 0.
+	Handshake time.Duration
 	// FirstMessage is how long an accepted stream may take to complete its
-	// first message; 10 s if 0.
+	// first message, handshakes included; 10 s if 0.
 	FirstMessage time.Duration
 	// Slow is how long a message may take from its first byte to its last;
 	// 10 s if 0.
@@ -125,6 +156,7 @@ func New(cfg Config) (*Layer, error) {
 		return nil, err
 	}
 	l := &Layer{cfg: cfg, seats: newSeats()}
+	l.ids.Store(uint64(time.Now().UnixMicro())) // no process opens so many
 	l.table.init(cfg.Limits)
 	l.ports.Store(new([]*port))
 	l.doors.Store(new([]*door))
@@ -151,6 +183,7 @@ func (c *Config) complete() error {
 		complete("Limits.Queue", &l.Queue, 256<<10),
 		complete("Limits.Connections", &l.Connections, 10_000),
 		complete("Limits.PerIP", &l.PerIP, 1_000),
+		complete("Limits.Handshake", &l.Handshake, 5*time.Second),
 		complete("Limits.FirstMessage", &l.FirstMessage, 10*time.Second),
 		complete("Limits.Slow", &l.Slow, 10*time.Second),
 		complete("Limits.Idle", &l.Idle, 70*time.Minute),

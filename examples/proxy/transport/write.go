@@ -6,11 +6,25 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // send queues one message for write.
 func (s *stream) send(b []byte, _ netip.AddrPort) error {
+	if isWebSocket(s.net) {
+		b = messageFrame(b)
+	}
 	return s.enqueue(b, 1)
+}
+
+// ping queues a keepalive.
+func (s *stream) ping(netip.AddrPort) error {
+	b := []byte(ping)
+	if isWebSocket(s.net) {
+		b = frame(ws.OpPing, nil)
+	}
+	return s.enqueue(b, 0)
 }
 
 // enqueue queues bytes that hold n messages. Everything queued is written at
@@ -65,6 +79,9 @@ func (s *stream) take(old []byte) ([]byte, uint64) {
 	if cap(old) > keepBuffer {
 		old = nil
 	}
+	if len(s.queue) == 0 && s.err == nil && s.state != nil {
+		s.conn.SetWriteDeadline(time.Time{}) // reading TLS may write: it answers a change of keys
+	}
 	for len(s.queue) == 0 {
 		if s.err != nil {
 			return nil, 0
@@ -89,6 +106,9 @@ func (s *stream) broken(err error) {
 	} else {
 		err = fmt.Errorf("transport: %w", err)
 	}
+	s.mu.Lock()
+	s.failed = true
+	s.mu.Unlock()
 	if s.shut(err, false) {
 		s.layer.count.writeErrors.Add(1)
 	}
