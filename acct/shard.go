@@ -1,0 +1,120 @@
+package acct
+
+import (
+	"sync"
+	"time"
+)
+
+// shardCount is a power of two. With it, a thousand calls a second hardly ever
+// meet at a lock.
+const shardCount = 64
+
+// key is what all dialogs that one INVITE can make have in common.
+type key struct{ callID, fromTag string }
+
+// shard has the calls with some of the Call-IDs.
+type shard struct {
+	mu    sync.Mutex
+	calls map[key]*Call // first of a list
+	due   time.Time     // none of them is due before
+	_     [24]byte      // keeps the locks of two shards off one cache line
+}
+
+// add puts c into the list of its key. The caller has made [Recorder.room].
+func (s *shard) add(c *Call) {
+	k := key{c.rec.CallID, c.rec.FromTag}
+	c.followed = true
+	c.next = s.calls[k]
+	s.calls[k] = c
+	c.expect()
+}
+
+func (s *shard) remove(c *Call) {
+	k := key{c.rec.CallID, c.rec.FromTag}
+	first := s.calls[k]
+	if first == c {
+		if c.next == nil {
+			delete(s.calls, k)
+		} else {
+			// The key's texts are those of c: the map must not keep them.
+			delete(s.calls, k)
+			s.calls[key{c.next.rec.CallID, c.next.rec.FromTag}] = c.next
+		}
+		c.next = nil
+		return
+	}
+	for first.next != c {
+		first = first.next
+	}
+	first.next, c.next = c.next, nil
+}
+
+// each calls f, with the lock taken, for each call. F may end the call.
+func (s *shard) each(f func(*Call)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.calls {
+		for c != nil {
+			next := c.next
+			f(c)
+			c = next
+		}
+	}
+}
+
+// sweep closes the calls that are due. With each sign of life a call is due
+// later, so that most sweeps find nothing to look at.
+func (s *shard) sweep(now time.Time, timeout time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Before(s.due) {
+		return
+	}
+	s.due = now.Add(timeout)
+	for _, c := range s.calls {
+		for c != nil {
+			next := c.next
+			if at, end := c.due(); now.Before(at) {
+				c.expect()
+			} else {
+				c.close(end)
+			}
+			c = next
+		}
+	}
+}
+
+// find returns the call that a request in a dialog belongs to and who sent it;
+// nil if there is none.
+func (s *shard) find(d Dialog) (c *Call, by End) {
+	if c := match(s.calls[key{d.CallID, d.FromTag}], d.ToTag); c != nil {
+		return c, ByCaller
+	}
+	return match(s.calls[key{d.CallID, d.ToTag}], d.FromTag), ByCallee
+}
+
+// match returns the dialog with the callee's tag, else a call that has none
+// yet.
+func match(first *Call, tag string) (early *Call) {
+	for c := first; c != nil; c = c.next {
+		switch {
+		case c.answered() && c.rec.ToTag == tag:
+			return c
+		case !c.answered() && !c.held:
+			early = c
+		}
+	}
+	return early
+}
+
+// records returns what the calls have for records so far.
+func (s *shard) records() (all []Record) {
+	s.each(func(c *Call) {
+		if !c.held {
+			rec := c.rec
+			rec.NoACK = c.answered() && !c.acked
+			all = append(all, rec)
+		}
+	})
+	return all
+}
