@@ -54,6 +54,7 @@ type stateView struct {
 	Decisions   map[string]uint64 `json:"decisions"`          // by reason
 	Unavailable uint64            `json:"unavailable"`
 	Unreachable uint64            `json:"unreachable"`
+	Lost        uint64            `json:"lost_phones"`
 	ToDiffers   uint64            `json:"ruri_to_mismatch"`
 	Relay       relay.Stats       `json:"relay"`
 	Transport   transport.Stats   `json:"transport"`
@@ -66,6 +67,7 @@ func (p *Proxy) view() stateView {
 		Decisions:   map[string]uint64{},
 		Unavailable: p.counters.unavailable.Load(),
 		Unreachable: p.counters.unreachable.Load(),
+		Lost:        p.counters.lost.Load(),
 		ToDiffers:   p.counters.toDiffers.Load(),
 		Relay:       p.relay.Stats(),
 		Transport:   p.transport.Stats(),

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -138,7 +139,7 @@ func portOf(u location.URI) uint16 {
 	if u.Port != 0 {
 		return u.Port
 	}
-	return 5060
+	return config.Transport(networkOf(u)).DefaultPort()
 }
 
 // targetsDialog reports whether the Contact of a message with this method is

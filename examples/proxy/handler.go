@@ -14,4 +14,7 @@ func (h *handler) Message(f transport.Flow, m *sipmsg.Message) { h.relay.Message
 func (h *handler) Fault(f transport.Flow, m *sipmsg.Message, err error) { h.relay.Fault(f, m, err) }
 
 // Closed implements [transport.Handler].
-func (h *handler) Closed(f transport.Flow, err error) { h.relay.Closed(f, err) }
+func (h *handler) Closed(f transport.Flow, err error) {
+	h.conns.remove(f)
+	h.relay.Closed(f, err)
+}

@@ -17,6 +17,7 @@ type names struct {
 	own    map[hostPort]struct{}
 	sentBy map[listener]string // what others are told, by listener
 	first  map[string]string   // the same, by network: for connections that we open
+	any    string              // the first of all
 	listen []listener
 }
 
@@ -39,6 +40,9 @@ func newNames(cfg *config.Config, local []netip.Addr) *names {
 		at := listener{string(l.Transport), l.Addr}
 		n.listen = append(n.listen, at)
 		n.sentBy[at] = net.JoinHostPort(host, strconv.Itoa(int(port)))
+		if n.any == "" {
+			n.any = n.sentBy[at]
+		}
 		if n.first[at.network] == "" {
 			n.first[at.network] = n.sentBy[at]
 		}
@@ -81,7 +85,10 @@ func (n *names) of(f transport.Flow) string {
 	if s, ok := n.sentBy[listener{f.Network(), f.Local()}]; ok {
 		return s
 	}
-	return n.first[f.Network()]
+	if s, ok := n.first[f.Network()]; ok {
+		return s
+	}
+	return n.any // a connection that we opened, and nobody will open one to us
 }
 
 // listenerOf returns the listener that a URI of ours, such as that of a
@@ -112,12 +119,20 @@ func (n *names) bySocket(socket string) listener {
 	return listener{}
 }
 
-// networkOf returns the network that a URI asks for.
+// networkOf returns the network that a URI asks for (RFC 3261 section 19.1.2, RFC
+// 7118 section 5).
 func networkOf(u location.URI) string {
-	if t, ok := u.Param("transport"); ok {
-		return strings.ToLower(t)
+	t, ok := u.Param("transport")
+	t = strings.ToLower(t)
+	switch secure := strings.EqualFold(u.Scheme, "sips"); {
+	case secure && (!ok || t == "tcp"):
+		return "tls"
+	case secure && t == "ws":
+		return "wss"
+	case !ok:
+		return "udp"
 	}
-	return "udp"
+	return t
 }
 
 // localAddrs returns the addresses of the machine.

@@ -36,6 +36,8 @@ type Proxy struct {
 	alias *natfix.Aliaser
 	db    *sql.DB // nil without a database
 	*bindings
+	conns       conns
+	secure      secure
 	registrar   *registrar.Registrar
 	transport   *transport.Layer
 	relay       *relay.Relay
@@ -59,6 +61,7 @@ type counters struct {
 	reasons     [256]atomic.Uint64 // decisions, by [route.Reason]
 	unavailable atomic.Uint64      // no destination of a set is usable
 	unreachable atomic.Uint64      // the phone's connection is gone
+	lost        atomic.Uint64      // phones that answered no ping
 	toDiffers   atomic.Uint64      // Request-URI and To name different hosts
 }
 
@@ -93,7 +96,13 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 	if p.registrar, err = p.newRegistrar(); err != nil {
 		return nil, err
 	}
-	if p.transport, err = transport.New(transport.Config{Handler: (*handler)(p), Logger: log}); err != nil {
+	if p.secure, err = newSecure(cfg.TLS); err != nil {
+		return nil, err
+	}
+	if p.transport, err = transport.New(transport.Config{
+		Handler: (*handler)(p), Logger: log,
+		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName,
+	}); err != nil {
 		return nil, err
 	}
 	p.relay, err = relay.New(relay.Config{
@@ -153,7 +162,7 @@ func (p *Proxy) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make(chan error, 7)
+	errs := make(chan error, 16) // more than there are parts
 	run := func(name string, f func(context.Context) error) {
 		wg.Go(func() {
 			if err := f(ctx); err != nil {
@@ -167,6 +176,7 @@ func (p *Proxy) serve(ctx context.Context) error {
 	run("bindings", p.bindings.run)
 	run("tenants", func(ctx context.Context) error { return p.source.Run(ctx, p.hangup, p.reread) })
 	run("probes", p.sets.Run)
+	run("keepalive", p.keepAlive)
 	run("transitions", p.transitions.run)
 	if p.cfg.Admin.IsValid() {
 		run("admin", p.admin)

@@ -27,6 +27,7 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, bool
 		return relay.Target{}, false
 	}
 	f, ok := p.find(at)
+	ok = ok && p.conns.has(f, aor)
 	return relay.Target{Flow: f, RequestURI: hop.RequestURI, Route: hop.Route, Context: b.Q}, ok
 }
 

@@ -29,6 +29,7 @@ import (
 type registration struct {
 	proxy  *Proxy
 	asks   *registrar.Registration
+	flow   transport.Flow
 	own    bool               // the PBX knows the phones by Contacts of ours
 	known  []location.Binding // what the AOR had before
 	masked []mask             // the Contacts of this REGISTER
@@ -65,7 +66,7 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (
 		return nil, err
 	}
 	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
-	r := &registration{proxy: p, own: own}
+	r := &registration{proxy: p, own: own, flow: c.Flow}
 	if r.asks, err = p.registrar.Begin(req, from); err != nil {
 		return nil, err
 	}
@@ -222,6 +223,9 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 		}
 	}
 	ctx := context.Background()
+	if m.Status < 300 {
+		r.proxy.conns.add(r.flow, r.asks.AOR())
+	}
 	if err := r.asks.Commit(ctx, res); err != nil {
 		r.proxy.log.LogAttrs(ctx, slog.LevelError, "registration not stored", slog.Any("aor", r.asks.AOR()), slog.Any("err", err))
 		return 500, "Server Internal Error"

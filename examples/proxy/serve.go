@@ -58,7 +58,12 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	p.hangup, p.reread = hangup, func() (*config.Config, error) { return config.Load(*file, os.Getenv) }
+	p.hangup, p.reread = hangup, func() (*config.Config, error) {
+		if err := p.secure.reload(); err != nil {
+			log.Error("certificate not reloaded: the old one stays", "err", err)
+		}
+		return config.Load(*file, os.Getenv)
+	}
 	log.Info("starting", "listen", cfg.Listen, "tenants", p.state.Load().tenants.Len())
 	err = p.Run(ctx)
 	log.Info("stopped")

@@ -203,7 +203,7 @@ func (s *source) fixed(file *config.Config) []string {
 		case "tenants", "reload", "register.contact", "dispatcher.algorithm", "security.unknown_domain":
 			return true
 		}
-		return strings.HasPrefix(key, "lookup.")
+		return strings.HasPrefix(key, "lookup.") || strings.HasPrefix(key, "nat.")
 	})
 }
 

@@ -18,18 +18,21 @@ import (
 // state is what the proxy knows of its tenants: one consistent snapshot, never
 // changed, replaced as a whole.
 type state struct {
-	tenants  *tenant.Table
-	sets     *dispatcher.Dispatcher // the same in all states, since it knows who is alive
-	order    dispatcher.Policy      // how it orders the PBXes of a set
-	key      dispatcher.Key         // what a PBX of a set is chosen by
-	hops     map[string]hop         // where a member of a set is, by its URI
-	rows     map[string]bool        // URIs of members that are as they are written
-	named    map[hostPort][]*tenant.Tenant
-	policy   route.Policy
-	world    route.World
-	preserve map[int]bool             // sets that get the phones' own Contacts
-	media    map[int]natfix.SDPPolicy // of the sets that the file has
-	allMedia natfix.SDPPolicy         // of the others
+	tenants     *tenant.Table
+	sets        *dispatcher.Dispatcher // the same in all states, since it knows who is alive
+	order       dispatcher.Policy      // how it orders the PBXes of a set
+	key         dispatcher.Key         // what a PBX of a set is chosen by
+	hops        map[string]hop         // where a member of a set is, by its URI
+	rows        map[string]bool        // URIs of members that are as they are written
+	named       map[hostPort][]*tenant.Tenant
+	serverNames map[netip.AddrPort]string // of PBXes that are known by name
+	policy      route.Policy
+	world       route.World
+	preserve    map[int]bool             // sets that get the phones' own Contacts
+	media       map[int]natfix.SDPPolicy // of the sets that the file has
+	allMedia    natfix.SDPPolicy         // of the others
+	pings       map[int]pings            // of the sets that the file has
+	allPings    pings                    // of the others
 }
 
 // fleet is what a state is made of. What it has of tenants and destinations
@@ -50,17 +53,20 @@ func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error)
 		return nil, nil, err
 	}
 	st := &state{
-		tenants:  table,
-		sets:     sets,
-		order:    f.cfg.Dispatcher.Algorithm.Policy(),
-		key:      f.cfg.Dispatcher.Algorithm.Key(),
-		hops:     map[string]hop{},
-		rows:     map[string]bool{},
-		named:    map[hostPort][]*tenant.Tenant{},
-		policy:   policyOf(f.cfg),
-		preserve: map[int]bool{},
-		media:    map[int]natfix.SDPPolicy{},
-		allMedia: sdpPolicy(f.cfg.NAT.SDP),
+		tenants:     table,
+		sets:        sets,
+		order:       f.cfg.Dispatcher.Algorithm.Policy(),
+		key:         f.cfg.Dispatcher.Algorithm.Key(),
+		hops:        map[string]hop{},
+		rows:        map[string]bool{},
+		serverNames: map[netip.AddrPort]string{},
+		named:       map[hostPort][]*tenant.Tenant{},
+		policy:      policyOf(f.cfg),
+		preserve:    map[int]bool{},
+		media:       map[int]natfix.SDPPolicy{},
+		allMedia:    sdpPolicy(f.cfg.NAT.SDP),
+		pings:       map[int]pings{},
+		allPings:    pingsOf(f.cfg.NAT),
 	}
 	for tn := range table.Tenants() {
 		st.preserve[tn.SetID] = f.cfg.Register.Contact == config.ContactPreserve
@@ -68,10 +74,11 @@ func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error)
 	for _, t := range f.cfg.Tenants {
 		st.preserve[t.SetID] = t.Register.Contact == config.ContactPreserve
 		st.media[t.SetID] = sdpPolicy(t.NAT.SDP)
+		st.pings[t.SetID] = pingsOf(t.NAT)
 	}
 	var problems []problem
 	for i := range f.destinations {
-		if err := st.addDestination(&f.destinations[i]); err != nil {
+		if err := st.addDestination(&f.destinations[i], f.addrs); err != nil {
 			problems = append(problems, problem{Kind: problemSet, Text: fmt.Sprintf("set %d: %v", f.destinations[i].SetID, err)})
 		}
 	}
@@ -91,7 +98,7 @@ func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error)
 
 // addDestination enters a destination, and if it is known by name that it may
 // call itself so in its Contacts.
-func (st *state) addDestination(d *dispatcher.Destination) error {
+func (st *state) addDestination(d *dispatcher.Destination, addrs map[string][]netip.Addr) error {
 	e, err := endpointOf(d.URI)
 	if err != nil {
 		return err
@@ -99,6 +106,9 @@ func (st *state) addDestination(d *dispatcher.Destination) error {
 	if e.addr.IsValid() {
 		st.rows[d.URI] = true
 		return nil
+	}
+	for _, a := range addrs[e.host] {
+		st.serverNames[netip.AddrPortFrom(a.Unmap(), e.port)] = e.host
 	}
 	at := hostPort{e.host, e.port}
 	if tn, ok := st.tenants.Set(d.SetID); ok && !slices.Contains(st.named[at], tn) {
@@ -211,7 +221,7 @@ func endpointOf(uri string) (endpoint, error) {
 		return endpoint{}, err
 	}
 	e := endpoint{network: networkOf(u), port: portOf(u)}
-	if e.network != "udp" && e.network != "tcp" || strings.EqualFold(u.Scheme, "sips") {
+	if e.network != "udp" && e.network != "tcp" && e.network != "tls" {
 		return endpoint{}, fmt.Errorf("%s: no way to reach it: %w", uri, errors.ErrUnsupported)
 	}
 	if e.host, err = location.CanonicalDomain(u.Host); err != nil {

@@ -68,14 +68,16 @@ func TestEndpointOf(t *testing.T) {
 		"sip:[FD00::1]":                   {"udp", addr("fd00::1"), "fd00::1", 5060},
 		"sip:[::ffff:10.0.0.1]":           {"udp", addr("10.0.0.1"), "::ffff:10.0.0.1", 5060},
 		"sip:PBX.test.:5080":              {"udp", netip.Addr{}, "pbx.test", 5080},
+		"sips:10.0.0.1":                   {"tls", addr("10.0.0.1"), "10.0.0.1", 5061},
+		"sip:10.0.0.1;transport=tls":      {"tls", addr("10.0.0.1"), "10.0.0.1", 5061},
 	} {
 		if got, err := endpointOf(uri); err != nil || got != want {
 			t.Errorf("%s leads to %v, %v; want %v", uri, got, err, want)
 		}
 	}
 	for uri, want := range map[string]error{
-		"sips:10.0.0.1":              errors.ErrUnsupported,
-		"sip:10.0.0.1;transport=tls": errors.ErrUnsupported,
+		"sip:10.0.0.1;transport=ws":  errors.ErrUnsupported, // nobody opens a WebSocket to a PBX
+		"sips:10.0.0.1;transport=ws": errors.ErrUnsupported,
 		"tel:1":                      location.ErrScheme,
 		"sip:0.0.0.0":                nil,
 	} {

@@ -66,11 +66,13 @@ func Dial(t testing.TB, h *simnet.Host, to netip.AddrPort) *Peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream(t, c)
+	return Over(t, "TCP", c)
 }
 
-func stream(t testing.TB, c net.Conn) *Peer {
-	p := &Peer{Addr: c.LocalAddr().(*net.TCPAddr).AddrPort(), t: t, inbox: make(chan Message, inboxSize), via: "TCP", close: c.Close}
+// Over returns a peer with a connection, whose transport its Vias name. What it
+// writes is one message each; what it reads may be cut anywhere.
+func Over(t testing.TB, via string, c net.Conn) *Peer {
+	p := &Peer{Addr: c.LocalAddr().(*net.TCPAddr).AddrPort(), t: t, inbox: make(chan Message, inboxSize), via: via, close: c.Close}
 	p.send = func(text string, _ netip.AddrPort) error {
 		_, err := io.WriteString(c, text)
 		return err
@@ -111,7 +113,7 @@ func (l *Listener) Accept() *Peer {
 	l.t.Helper()
 	select {
 	case c := <-l.conns:
-		return stream(l.t, c)
+		return Over(l.t, "TCP", c)
 	case <-time.After(patience):
 		l.t.Fatalf("nobody connects to %v", l.Addr)
 	}

@@ -31,7 +31,9 @@ func checkDomains(f *fixture) {
 	f.want(b, other)
 }
 
-func checkUsers(f *fixture) {
+// likeAORs returns AORs that careless stores take for each other.
+func (f *fixture) likeAORs() []location.AOR {
+	f.Helper()
 	aors := []location.AOR{
 		f.aor("201", "a.example"),
 		f.aor("201", "a.example.org"),
@@ -47,6 +49,11 @@ func checkUsers(f *fixture) {
 	for _, u := range users {
 		aors = append(aors, f.aor(u, "a.example"))
 	}
+	return aors
+}
+
+func checkUsers(f *fixture) {
+	aors := f.likeAORs()
 	bs := make([]location.Binding, len(aors))
 	for i, aor := range aors {
 		bs[i] = f.device()

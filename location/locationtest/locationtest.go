@@ -42,7 +42,8 @@ type Harness struct {
 
 // Run checks all rules of [location.Store], and of those optional interfaces
 // that [location.As] finds in the store, each in a subtest with a store of its
-// own. A failed one tells the rule. Use it with -race.
+// own. Those of [location.Batcher] are checked if the store itself is one. A
+// failed one tells the rule. Use it with -race.
 func Run(t *testing.T, h Harness) {
 	for _, r := range rules(h) {
 		t.Run(r.name, func(t *testing.T) {
@@ -73,6 +74,7 @@ func rules(h Harness) []rule {
 	rs = append(rs, callerRules...)
 	rs = append(rs, concurrencyRules...)
 	rs = append(rs, optionalRules...)
+	rs = append(rs, batchRules...)
 	rs = append(rs, modelRule)
 	if h.Reopen != nil {
 		rs = append(rs, reopenRule)

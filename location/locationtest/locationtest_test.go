@@ -30,7 +30,10 @@ type mapStore struct {
 	fault string
 }
 
-var errBroken = errors.New("backend is broken")
+var (
+	errBroken    = errors.New("backend is broken")
+	errDuplicate = errors.New("two changes of one AOR")
+)
 
 func (s *mapStore) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
 	s.db.mu.Lock()
@@ -121,6 +124,33 @@ func (s *mapStore) Apply(ctx context.Context, aor location.AOR, c location.Chang
 	return nil
 }
 
+// ApplyAll has faults of its own, and those of Apply.
+func (s *mapStore) ApplyAll(ctx context.Context, changes []location.AORChange) []error {
+	errs := make([]error, len(changes))
+	seen := map[location.AOR]bool{}
+	for i, c := range changes {
+		switch {
+		case s.fault == "ApplyAll ignores ctx":
+			ctx = context.Background()
+		case s.fault == "ApplyAll forgets the last one" && i > 0 && i == len(changes)-1,
+			s.fault == "ApplyAll hides failures" && s.db.broken:
+			continue
+		case s.fault == "ApplyAll has no Reset":
+			c.Change.Reset = false
+		case s.fault == "ApplyAll has no Keep":
+			c.Change.Keep = 0
+		}
+		if errs[i] = errDuplicate; !seen[c.AOR] || s.fault == "ApplyAll takes duplicates" {
+			errs[i] = s.Apply(ctx, c.AOR, c.Change)
+		}
+		if errs[i] != nil && s.fault == "ApplyAll ends with an error" {
+			break
+		}
+		seen[c.AOR] = true
+	}
+	return errs
+}
+
 // alter makes another Change of c for those faults that this is enough for.
 func (s *mapStore) alter(c *location.Change) {
 	c.Put = slices.Clone(c.Put)
@@ -206,7 +236,7 @@ func harness(fault string) locationtest.Harness {
 	}
 }
 
-// A store without optional interfaces passes.
+// A store without optional interfaces but Batcher passes.
 func TestRun(t *testing.T) { locationtest.Run(t, harness("")) }
 
 // A store behind a wrapper passes, with its optional interfaces.
@@ -266,6 +296,17 @@ func TestRun_FindsFaults(t *testing.T) {
 		{"users without case", "Users"},
 		{"users without blanks", "Users"},
 		{"users are patterns", "Users"},
+		{"ApplyAll forgets the last one", "Batch"},
+		{"ApplyAll has no Reset", "Batch"},
+		{"ApplyAll has no Keep", "BatchModel"},
+		{"ApplyAll takes duplicates", "BatchDuplicate"},
+		{"ApplyAll ignores ctx", "BatchContext"},
+		{"ApplyAll ends with an error", "BatchStale"},
+		{"ApplyAll hides failures", "BatchBreak"},
+		{"no CSeq check", "BatchStale"},
+		{"cuts texts", "BatchHostileText"},
+		{"users without case", "BatchUsers"},
+		{"drops parts of a stale change", "BatchModel"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.fault+"/"+tt.rule, func(t *testing.T) {

@@ -120,8 +120,8 @@ func (m model) lookupContact(contact location.AOR, now time.Time) []location.Ent
 	return es
 }
 
-// modelUsers are those of AORs and of Contacts.
-var modelUsers = []string{"201", "202", "random"}
+// modelUsers are those of AORs; the first three are those of Contacts, too.
+var modelUsers = []string{"201", "202", "random", "Random", "RANDOM", "204", "205", "206"}
 
 // generator makes up a history.
 type generator struct {
@@ -129,35 +129,55 @@ type generator struct {
 	*rand.Rand
 }
 
-func (g generator) run(steps int) {
-	m := model{}
-	var aors []location.AOR
+// aors returns those of the first n modelUsers in two domains.
+func (g generator) aors(n int) (aors []location.AOR) {
 	for _, domain := range []string{"a.example", "b.example"} {
-		for _, user := range modelUsers[:2] {
+		for _, user := range modelUsers[:n] {
 			aors = append(aors, g.aor(user, domain))
 		}
 	}
+	return aors
+}
+
+func (g generator) run(steps int) {
+	m := model{}
+	aors := g.aors(2)
 	var history []string
-	for step := range steps {
-		g.clock.Advance(time.Duration(1+g.IntN(20)*g.IntN(20)) * time.Second)
+	for range steps {
+		g.advance()
 		aor := aors[g.IntN(len(aors))]
 		c := g.change()
 		history = append(history, fmt.Sprintf("%s Apply(%q, %s)", g.clock.Now().Format(time.TimeOnly), aor, describe(c)))
-		err := g.store.Apply(g.Context(), aor, c)
-		if err != nil && !errors.Is(err, location.ErrStale) {
-			g.Fatalf("step %d: %v", step, err)
+		g.compare(m, aor, c, g.store.Apply(g.Context(), aor, c), history)
+		g.compareAll(m, aors, history)
+	}
+}
+
+func (g generator) advance() {
+	g.clock.Advance(time.Duration(1+g.IntN(20)*g.IntN(20)) * time.Second)
+}
+
+// compare applies c to the model, which must agree with what the store said.
+func (g generator) compare(m model, aor location.AOR, c location.Change, err error, history []string) {
+	g.Helper()
+	if err != nil && !errors.Is(err, location.ErrStale) {
+		g.Fatalf("%v\n%s", err, tail(history))
+	}
+	if ok := m.apply(aor, c, g.clock.Now()); ok != (err == nil) {
+		g.Fatalf("%q: error %v, the model says stale: %v\n%s", aor, err, !ok, tail(history))
+	}
+}
+
+// compareAll compares what the store has with what the model has.
+func (g generator) compareAll(m model, aors []location.AOR, history []string) {
+	g.Helper()
+	for _, aor := range aors {
+		if d := diff(g.lookup(aor), m.lookup(aor, g.clock.Now())); d != "" {
+			g.Fatalf("Lookup(%q):\n%s%s", aor, d, tail(history))
 		}
-		if ok := m.apply(aor, c, g.clock.Now()); ok != (err == nil) {
-			g.Fatalf("step %d: error %v, the model says stale: %v\n%s", step, err, !ok, tail(history))
-		}
-		for _, aor := range aors {
-			if d := diff(g.lookup(aor), m.lookup(aor, g.clock.Now())); d != "" {
-				g.Fatalf("step %d: Lookup(%q):\n%s%s", step, aor, d, tail(history))
-			}
-		}
-		if d := g.optional(m); d != "" {
-			g.Fatalf("step %d: %s%s", step, d, tail(history))
-		}
+	}
+	if d := g.optional(m); d != "" {
+		g.Fatalf("%s%s", d, tail(history))
 	}
 }
 
@@ -172,7 +192,7 @@ func (g generator) optional(m model) string {
 	if !ok {
 		return ""
 	}
-	for _, user := range modelUsers {
+	for _, user := range modelUsers[:3] {
 		contact := g.aor(user, "a.example")
 		got, err := finder.LookupContact(g.Context(), contact)
 		if err != nil {
@@ -207,7 +227,7 @@ func (g generator) cseq() uint32   { return uint32(1 + g.IntN(50)) }
 func (g generator) binding() location.Binding {
 	g.made++
 	b := location.Binding{
-		Contact: fmt.Sprintf("sip:%s@10.0.0.%d", modelUsers[g.IntN(len(modelUsers))], g.IntN(2)),
+		Contact: fmt.Sprintf("sip:%s@10.0.0.%d", modelUsers[g.IntN(3)], g.IntN(2)),
 		Q:       [...]location.Q{location.QUnspecified, 500, 1000}[g.IntN(3)],
 		CallID:  g.callID(),
 		CSeq:    g.cseq(),

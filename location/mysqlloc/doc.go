@@ -5,11 +5,11 @@
 //
 // [New] takes the program's pool and needs a driver of
 // github.com/go-sql-driver/mysql with its character set utf8mb4, which is its
-// default. The server must be in a strict sql_mode, so that it refuses what it
-// cannot hold; if it has a binary log, binlog_format must be MIXED or ROW, as it
-// is by default. [Create] makes the tables, or adds to those of OpenSIPS the
-// indexes that they lack. The store runs without these indexes, but then each
-// lookup reads the whole table.
+// default. The server is MariaDB from 10.3 or MySQL from 8.0. It must be in a
+// strict sql_mode, so that it refuses what it cannot hold; if it has a binary
+// log, binlog_format must be MIXED or ROW, as it is by default. [Create] makes
+// the tables, or adds to those of OpenSIPS the indexes that they lack. The store
+// runs without these indexes, but then each lookup reads the whole table.
 //
 // A user is what its bytes are. Whatever a collation thinks equal, rows of
 // another case or with other blanks at the end are rows of another user.
@@ -49,9 +49,9 @@
 // # Several instances
 //
 // Each Apply is a transaction that locks the rows of its AOR, or, for a plain
-// refresh, an update of a row that is as it was read. So stores in several
-// processes do not lose each other's changes. Two that both add the
-// first binding of an AOR choose the same contact_id; the second one then fails
-// on it, and begins again. Such conflicts and deadlocks are tried again up to
-// ten times.
+// refresh, an update of a row that is as it was read. ApplyAll locks those of
+// many AORs in one transaction. So stores in several processes do not lose each
+// other's changes. Two that both add the first binding of an AOR choose the same
+// contact_id; the second one then fails on it, and begins again. Such conflicts
+// and deadlocks are tried again up to ten times.
 package mysqlloc

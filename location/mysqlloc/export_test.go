@@ -19,11 +19,25 @@ const MaxAttempts = maxAttempts
 
 // Queries are those that must not read the whole table.
 func Queries() []string {
-	queries := []string{lookupQuery, lockQuery, byIDQuery, pageQuery, contactsQuery, expiredQuery, updateQuery, refreshQuery, removeQuery, purgeQuery()}
+	queries := []string{
+		lookupQuery, lockQuery, lockAllQuery(1), lockAllQuery(64), byIDQuery, pageQuery, contactsQuery, expiredQuery,
+		updateQuery(), refreshQuery(), removeQuery(64), purgeQuery(),
+	}
 	for i, q := range queries {
 		queries[i] = strings.Replace(q, "<table>", "location", 1)
 	}
 	return queries
+}
+
+// RewriteKV reads a kv_store and writes it again.
+func RewriteKV(text string) (string, error) {
+	values, err := parseKV(sql.NullString{String: text, Valid: true})
+	return values.String(), err
+}
+
+// UpdateAllQuery is the statement that replaces several rows.
+func UpdateAllQuery(rows int) string {
+	return strings.Replace(updateAllQuery(rows), "<table>", "location", 1)
 }
 
 // RoundTrip encodes a binding, does to the row what the table of [Schema] does
@@ -36,7 +50,7 @@ func RoundTrip(aor location.AOR, b location.Binding, zone *time.Location) (locat
 	for _, name := range []string{"contact", "kv_store"} {
 		s.columns[name] = column{name: name, limit: 65535, long: true}
 	}
-	values, err := s.encode(aor, &b, nil)
+	values, err := s.encode(nil, aor, &b, nil)
 	if err != nil {
 		return location.AOR{}, location.Binding{}, err
 	}

@@ -120,11 +120,12 @@ func flowText(f location.Flow) string {
 }
 
 func parseFlowText(s string) (f location.Flow, ok bool) {
-	parts := strings.SplitN(s, "|", 3)
-	if len(parts) != 3 {
+	remote, rest, ok := strings.Cut(s, "|")
+	if !ok {
 		return f, false
 	}
-	f.Transport = parts[2]
-	err := errors.Join(f.Remote.UnmarshalText([]byte(parts[0])), f.Local.UnmarshalText([]byte(parts[1])))
-	return f, err == nil
+	local, transport, ok := strings.Cut(rest, "|")
+	f.Transport = transport
+	err := errors.Join(f.Remote.UnmarshalText([]byte(remote)), f.Local.UnmarshalText([]byte(local)))
+	return f, ok && err == nil
 }

@@ -1,6 +1,7 @@
 package mysqlloc_test
 
 import (
+	"encoding/json"
 	"net/netip"
 	"testing"
 	"time"
@@ -52,6 +53,36 @@ func FuzzRow_Decode(f *testing.F) {
 		b, err := mysqlloc.Decode("bob", "a.example", received, socket, kv)
 		if err == nil && received != "" && b.Flow.Transport == "" && !b.Flow.Remote.IsValid() && kv == "" {
 			t.Errorf("received %q was dropped", received)
+		}
+	})
+}
+
+// A kv_store that is read and written means what it meant, and what is not JSON
+// is not read, as by package json.
+func FuzzKV(f *testing.F) {
+	f.Add(`{"site":"hq","n":3,"sipward_token":"k3Jd8_x-1","sipward_reg_id":-1}`)
+	f.Add(`{"a":"\u00e9\"","a":"\xff",` + "\"\t\":" + `0.5e1,"":{"b":[1,null]}, "c":007}`)
+	f.Add(`{"a":01}`)
+	f.Add(`{"a":1,"a":2}`)
+	f.Add(`{"a":-0,"b":"c"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if text == "" {
+			return // which is none, and no error
+		}
+		var want, got map[string]any
+		wantErr := json.Unmarshal([]byte(text), &want)
+		again, err := mysqlloc.RewriteKV(text)
+		if (err != nil) != (wantErr != nil) {
+			t.Fatalf("got error %v, want %v", err, wantErr)
+		}
+		if err != nil || again == "" && len(want) == 0 {
+			return
+		}
+		if err := json.Unmarshal([]byte(again), &got); err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
 		}
 	})
 }

@@ -25,8 +25,10 @@ const (
 func (s *Store) All(ctx context.Context) iter.Seq2[location.Entry, error] {
 	return func(yield func(location.Entry, error) bool) {
 		var last uint64
+		var rows []row
 		for {
-			rows, err := s.selectRows(ctx, s.page, last, s.cfg.Now().Unix(), pageSize)
+			var err error
+			rows, err = selectRows(ctx, rows[:0], s.page, last, s.cfg.Now().Unix(), pageSize)
 			if err != nil {
 				yield(location.Entry{}, failure(ctx, "list", err))
 				return
@@ -121,11 +123,14 @@ func (s *Store) contactIDs(ctx context.Context, contact location.AOR) (ids []uin
 // entry returns the entry with that id. It returns [sql.ErrNoRows] if there is
 // none that is live and has the Contact sought.
 func (s *Store) entry(ctx context.Context, id uint64, contact location.AOR) (location.Entry, error) {
-	var found row
-	if err := s.byID.GetContext(ctx, &found, id); err != nil {
+	rows, err := selectRows(ctx, nil, s.byID, id)
+	if err != nil {
 		return location.Entry{}, err
 	}
-	r, err := s.decode(&found)
+	if len(rows) == 0 {
+		return location.Entry{}, sql.ErrNoRows
+	}
+	r, err := s.decode(&rows[0])
 	if err != nil {
 		s.cfg.OnBadRow(id, err)
 		return location.Entry{}, sql.ErrNoRows

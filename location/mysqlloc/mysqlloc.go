@@ -40,8 +40,8 @@ type Config struct {
 
 // Store is a [location.Store] in a table of a database. It does not own the
 // database: the caller opens, tunes and closes it. All methods may be called
-// concurrently, Close last. A Store is a [location.ContactFinder], a
-// [location.Lister] and a [location.Purger].
+// concurrently, Close last. A Store is a [location.Batcher], a
+// [location.ContactFinder], a [location.Lister] and a [location.Purger].
 type Store struct {
 	cfg     Config
 	db      *sqlx.DB
@@ -51,18 +51,11 @@ type Store struct {
 
 var _ interface {
 	location.Store
+	location.Batcher
 	location.ContactFinder
 	location.Lister
 	location.Purger
 } = (*Store)(nil)
-
-// statements are the prepared ones.
-type statements struct {
-	lookup, lock, byID, page, contacts *sqlx.Stmt
-	insert, update, remove             *sqlx.Stmt
-	compareAndUpdate                   *sqlx.Stmt
-	expired, purge                     *sqlx.Stmt
-}
 
 // New checks the table and prepares the statements. The error wraps
 // [ErrSchema] if the table is not one that the Store can use.
@@ -87,7 +80,7 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, db: sqlx.NewDb(db, "mysql"), columns: columns}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, s.db, cfg.Table); err != nil {
 		return nil, errors.Join(fmt.Errorf("mysqlloc: %w", err), s.Close())
 	}
 	return s, nil
@@ -101,55 +94,15 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
 }
 
-func (s *Store) prepare(ctx context.Context) error {
-	for _, p := range []struct {
-		into  **sqlx.Stmt
-		query string
-	}{
-		{&s.lookup, lookupQuery},
-		{&s.lock, lockQuery},
-		{&s.byID, byIDQuery},
-		{&s.page, pageQuery},
-		{&s.contacts, contactsQuery},
-		{&s.insert, insertQuery},
-		{&s.update, updateQuery},
-		{&s.remove, removeQuery},
-		{&s.compareAndUpdate, refreshQuery},
-		{&s.expired, expiredQuery},
-		{&s.purge, purgeQuery()},
-	} {
-		// The name is all that ever becomes part of a statement's text.
-		stmt, err := s.db.PreparexContext(ctx, strings.Replace(p.query, "<table>", "`"+s.cfg.Table+"`", 1))
-		if err != nil {
-			return err
-		}
-		*p.into = stmt
-	}
-	return nil
-}
-
 // Close frees the statements. The database stays open.
-func (s *Store) Close() error {
-	var errs []error
-	for _, stmt := range []*sqlx.Stmt{
-		s.lookup, s.lock, s.byID, s.page, s.contacts,
-		s.insert, s.update, s.remove, s.compareAndUpdate, s.expired, s.purge,
-	} {
-		if stmt != nil {
-			errs = append(errs, stmt.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
-
-const lookupQuery = "SELECT " + rowColumns + " FROM <table> WHERE username = ? AND domain = ?"
+func (s *Store) Close() error { return s.close() }
 
 // Lookup implements [location.Store].
 func (s *Store) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	rows, err := s.selectRows(ctx, s.lookup, columnUser(aor.User()), columnDomain(aor.Domain()))
+	rows, err := selectRows(ctx, nil, s.lookup, columnUser(aor.User()), columnDomain(aor.Domain()))
 	if isNumber(err, illegalMix) {
 		return nil, nil // the column's character set lacks a character of the user
 	}
@@ -168,11 +121,6 @@ func (s *Store) Lookup(ctx context.Context, aor location.AOR) ([]location.Bindin
 	}
 	slices.SortStableFunc(live, location.Binding.Compare)
 	return live, nil
-}
-
-func (s *Store) selectRows(ctx context.Context, stmt *sqlx.Stmt, args ...any) (rows []row, err error) {
-	err = stmt.SelectContext(ctx, &rows, args...)
-	return rows, err
 }
 
 // failure says what was being done when err came up. Once ctx is done its error

@@ -1,9 +1,6 @@
 package mysqlloc
 
-import (
-	"context"
-	"strings"
-)
+import "context"
 
 // purgeBatch is how many rows one statement of Purge deletes. Each is a
 // transaction of its own, so that no lock is held for long.
@@ -14,8 +11,7 @@ const expiredQuery = "SELECT contact_id FROM <table> WHERE expires BETWEEN 1 AND
 // purgeQuery says when they must have expired once more: a phone may have come
 // back since they were found.
 func purgeQuery() string {
-	ids := strings.TrimSuffix(strings.Repeat("?, ", purgeBatch), ", ")
-	return "DELETE FROM <table> WHERE contact_id IN (" + ids + ") AND expires BETWEEN 1 AND ?"
+	return removeQuery(purgeBatch) + " AND expires BETWEEN 1 AND ?"
 }
 
 // Purge implements [location.Purger]. Rows that cannot be read are purged as

@@ -8,7 +8,9 @@ import (
 
 // refreshQuery is updateQuery for a row that nobody has changed since it was
 // read.
-const refreshQuery = updateQuery + ` AND contact = ? AND callid = ? AND cseq = ? AND expires = ? AND last_modified = ? AND kv_store <=> ?`
+func refreshQuery() string {
+	return updateQuery() + " AND contact = ? AND callid = ? AND cseq = ? AND expires = ? AND last_modified = ? AND kv_store <=> ?"
+}
 
 // refresh does what most changes are, the refresh of one binding that is as it
 // was, by a read and a conditional update instead of a transaction with five
@@ -19,20 +21,22 @@ const refreshQuery = updateQuery + ` AND contact = ? AND callid = ? AND cseq = ?
 // row, or the update would not find it. And what it did to others of the AOR
 // does not depend on whether it came before or after, because a refresh like
 // this one leaves alone what bindings are the Same by.
-func (s *Store) refresh(ctx context.Context, aor location.AOR, c location.Change) (done bool, err error) {
+func (s *Store) refresh(ctx context.Context, j *job) (done bool, err error) {
+	c := &j.change
 	if c.Reset || len(c.Remove) > 0 || len(c.Put) != 1 {
 		return false, nil
 	}
-	rows, err := s.selectRows(ctx, s.lookup, columnUser(aor.User()), columnDomain(aor.Domain()))
+	rows, err := selectRows(ctx, nil, s.lookup, j.user, j.domain)
 	if err != nil {
 		return false, err
 	}
 	var stored []location.Binding
+	var records []record
 	var old []*row
 	for i := range rows {
 		r, err := s.decode(&rows[i])
-		if err == nil && r.aor == aor {
-			stored, old = append(stored, r.binding), append(old, &rows[i])
+		if err == nil && r.aor == j.aor {
+			stored, records, old = append(stored, r.binding), append(records, r), append(old, &rows[i])
 		}
 	}
 	effect, err := c.Resolve(stored, s.cfg.Now())
@@ -46,7 +50,7 @@ func (s *Store) refresh(ctx context.Context, aor location.AOR, c location.Change
 	if !sameIdentity(&stored[w.Replaces], &w.Binding) {
 		return false, nil
 	}
-	return s.refreshRow(ctx, aor, &w.Binding, old[w.Replaces])
+	return s.refreshRow(ctx, j, &w.Binding, &records[w.Replaces], old[w.Replaces])
 }
 
 // sameIdentity reports whether whatever is the Same as a is the Same as b.
@@ -55,16 +59,12 @@ func sameIdentity(a, b *location.Binding) bool {
 		(a.Instance != "" || a.UserAgent == b.UserAgent && a.Flow.Remote == b.Flow.Remote && a.Flow.Transport == b.Flow.Transport)
 }
 
-func (s *Store) refreshRow(ctx context.Context, aor location.AOR, b *location.Binding, old *row) (done bool, err error) {
-	values, err := parseKV(old.KV)
+func (s *Store) refreshRow(ctx context.Context, j *job, b *location.Binding, r *record, old *row) (done bool, err error) {
+	args, err := s.appendUpdate(nil, j, b, r)
 	if err != nil {
 		return false, err
 	}
-	args, err := s.encode(aor, b, values.foreign())
-	if err != nil {
-		return false, err
-	}
-	args = append(args, old.ContactID, old.Contact, old.CallID, old.CSeq, old.Expires, old.LastModified, old.KV)
+	args = append(args, old.Contact, old.CallID, old.CSeq, old.Expires, old.LastModified, old.KV)
 	result, err := s.compareAndUpdate.ExecContext(ctx, args...)
 	if isConflict(err) {
 		return false, nil

@@ -37,6 +37,7 @@ func isConflict(err error) bool {
 		duplicateKey    = 1062 // another one has added a row of the AOR
 		lockWaitTimeout = 1205
 		deadlock        = 1213
+		locked          = 3572 // MySQL's for a statement that does not wait; MariaDB has lockWaitTimeout
 	)
-	return isNumber(err, recordChanged, duplicateKey, lockWaitTimeout, deadlock)
+	return isNumber(err, recordChanged, duplicateKey, lockWaitTimeout, deadlock, locked)
 }

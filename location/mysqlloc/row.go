@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,36 +18,13 @@ import (
 // try is of no use.
 var ErrValue = errors.New("value does not fit its column")
 
-const rowColumns = "contact_id, username, domain, contact, received, path, expires, q, callid, cseq, " +
-	"CAST(last_modified AS CHAR) AS last_modified, user_agent, socket, methods, sip_instance, kv_store"
-
-// row is a row as it is, before anybody has judged it. So anything may be NULL,
-// and last_modified is a text, whatever the pool makes of times.
-type row struct {
-	ContactID    uint64          `db:"contact_id"`
-	Username     sql.NullString  `db:"username"`
-	Domain       sql.NullString  `db:"domain"`
-	Contact      sql.NullString  `db:"contact"`
-	Received     sql.NullString  `db:"received"`
-	Path         sql.NullString  `db:"path"`
-	Expires      sql.NullInt64   `db:"expires"`
-	Q            sql.NullFloat64 `db:"q"`
-	CallID       sql.NullString  `db:"callid"`
-	CSeq         sql.NullInt64   `db:"cseq"`
-	LastModified sql.NullString  `db:"last_modified"`
-	UserAgent    sql.NullString  `db:"user_agent"`
-	Socket       sql.NullString  `db:"socket"`
-	Methods      sql.NullInt64   `db:"methods"`
-	Instance     sql.NullString  `db:"sip_instance"`
-	KV           sql.NullString  `db:"kv_store"`
-}
-
 // record is what a row means.
 type record struct {
-	id      uint64
-	aor     location.AOR
-	binding location.Binding
-	foreign kv // what others have in kv_store
+	id           uint64
+	user, domain string // as the row has them
+	aor          location.AOR
+	binding      location.Binding
+	foreign      kv // what others have in kv_store
 }
 
 // permanent is the end of what the column expires can count. OpenSIPS writes 0
@@ -55,21 +33,21 @@ const permanent = math.MaxUint32
 
 const timeLayout = "2006-01-02 15:04:05"
 
-func (s *Store) decode(r *row) (*record, error) {
+func (s *Store) decode(r *row) (record, error) {
 	values, err := parseKV(r.KV)
 	if err != nil {
-		return nil, fmt.Errorf("kv_store: %w", err)
+		return record{}, fmt.Errorf("kv_store: %w", err)
 	}
 	aor, err := decodeAOR(r, values)
 	if err != nil {
-		return nil, err
+		return record{}, err
 	}
 	flow, err := decodeFlow(r.Received.String, r.Socket.String, values)
 	if err != nil {
-		return nil, err
+		return record{}, err
 	}
 	if r.Contact.String == "" {
-		return nil, errors.New("contact: empty")
+		return record{}, errors.New("contact: empty")
 	}
 	b := location.Binding{
 		Contact:   values.exact("contact", r.Contact.String),
@@ -87,7 +65,7 @@ func (s *Store) decode(r *row) (*record, error) {
 		Token:     values.text("token"),
 		Registrar: values.text("registrar"),
 	}
-	return &record{r.ContactID, aor, b, values.foreign()}, nil
+	return record{r.ContactID, r.Username.String, r.Domain.String, aor, b, values.foreign()}, nil
 }
 
 func decodeAOR(r *row, values kv) (location.AOR, error) {
@@ -157,14 +135,11 @@ type encoder struct {
 	faults  []error
 }
 
-// encode returns the values that updateQuery and insertQuery begin with.
-func (s *Store) encode(aor location.AOR, b *location.Binding, foreign kv) ([]any, error) {
-	e := encoder{s.columns, kv{}, nil}
-	for name, value := range foreign {
-		e.kv[name] = value
-	}
+// encode appends the values of writtenColumns to args.
+func (s *Store) encode(args []any, aor location.AOR, b *location.Binding, foreign kv) ([]any, error) {
+	e := encoder{s.columns, slices.Clone(foreign), nil}
 	received, socket := e.flow(b.Flow)
-	values := []any{
+	args = append(args,
 		e.text("contact", b.Contact),
 		e.nullable("received", received),
 		e.nullable("path", b.Path),
@@ -177,20 +152,20 @@ func (s *Store) encode(aor location.AOR, b *location.Binding, foreign kv) ([]any
 		e.nullable("socket", socket),
 		sql.NullInt64{Int64: int64(b.Methods), Valid: b.Methods != 0},
 		e.nullable("sip_instance", b.Instance),
-	}
+	)
 	if user := aor.User(); columnUser(user) != user {
 		e.kv.setText("user", user)
 	}
 	e.kv.setText("token", b.Token)
 	e.kv.setText("registrar", b.Registrar)
 	e.kv.setNumber("reg_id", b.RegID)
-	values = append(values, e.nullable("kv_store", e.kv.String()))
+	args = append(args, e.nullable("kv_store", e.kv.String()))
 	if b.Contact == "" {
 		e.fault("%w: contact is empty", ErrValue)
 	}
 	e.fits("username", columnUser(aor.User()))
 	e.fits("domain", columnDomain(aor.Domain()))
-	return values, errors.Join(e.faults...)
+	return args, errors.Join(e.faults...)
 }
 
 // text returns what a column gets of a text. If that is not all of it then the

@@ -90,10 +90,11 @@ func checkSchema(ctx context.Context, db *sql.DB, table string) (map[string]colu
 	if err != nil {
 		return nil, err
 	}
-	if err := checkEngine(ctx, db, table); err != nil {
-		faults = append(faults, err)
+	others, err := tableFaults(ctx, db, table)
+	if err != nil {
+		return nil, err
 	}
-	if len(faults) > 0 {
+	if faults = append(faults, others...); len(faults) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrSchema, errors.Join(faults...))
 	}
 	return columns, checkMode(ctx, db)
@@ -169,20 +170,28 @@ func columnFaults(table string, texts map[string]column, types map[string]string
 	return faults
 }
 
-// checkEngine refuses tables without transactions.
-func checkEngine(ctx context.Context, db *sql.DB, table string) error {
-	const query = `SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`
-	var engine sql.NullString
-	err := db.QueryRowContext(ctx, query, table).Scan(&engine)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil // which is reported as such
-	case err != nil:
-		return err
-	case !strings.EqualFold(engine.String, "InnoDB"):
-		return fmt.Errorf("%s has engine %s, want InnoDB", table, engine.String)
+// tableFaults returns what is wrong with the table itself: it must have
+// transactions, and an id must be that of one row.
+func tableFaults(ctx context.Context, db *sql.DB, table string) (faults []error, err error) {
+	const query = `SELECT engine, (
+			SELECT GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics
+			WHERE table_schema = DATABASE() AND table_name = ? AND index_name = 'PRIMARY')
+		FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?`
+	var engine, key sql.NullString
+	err = db.QueryRowContext(ctx, query, table, table).Scan(&engine, &key)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil // which is reported as such
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("mysqlloc: %w", err)
+	}
+	if !strings.EqualFold(engine.String, "InnoDB") {
+		faults = append(faults, fmt.Errorf("%s has engine %s, want InnoDB", table, engine.String))
+	}
+	if !strings.EqualFold(key.String, "contact_id") {
+		faults = append(faults, fmt.Errorf("%s has primary key (%s), want (contact_id)", table, key.String))
+	}
+	return faults, nil
 }
 
 // checkMode makes sure that the server refuses what a column cannot hold.

@@ -3,6 +3,7 @@ package mysqlloc_test
 import (
 	"database/sql"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,6 +28,8 @@ func TestNew_ErrSchema(t *testing.T) {
 		{"id with sign", "ALTER TABLE location MODIFY contact_id BIGINT AUTO_INCREMENT", []string{"contact_id is bigint(20), want bigint unsigned"}},
 		{"no column", "ALTER TABLE location DROP kv_store, DROP methods", []string{"no column kv_store", "no column methods"}},
 		{"number for text", "ALTER TABLE location MODIFY cflags INT", []string{"location.cflags is int(11), want a text"}},
+		{"no key", "ALTER TABLE location MODIFY contact_id BIGINT UNSIGNED, DROP PRIMARY KEY", []string{"primary key (), want (contact_id)"}},
+		{"other key", "ALTER TABLE location DROP PRIMARY KEY, ADD PRIMARY KEY (contact_id, username)", []string{"primary key (contact_id,username), want (contact_id)"}},
 		{"no transactions", "ALTER TABLE location ENGINE = MyISAM", []string{"engine MyISAM, want InnoDB"}},
 		{
 			"two faults", "ALTER TABLE location MODIFY contact_id INT AUTO_INCREMENT, DROP path",
@@ -118,7 +121,7 @@ func wantIndex(t *testing.T, db *sql.DB, query string) {
 	t.Helper()
 	args := make([]any, strings.Count(query, "?"))
 	for i := range args {
-		args[i] = "1001" // an id, and as good as any other text
+		args[i] = strconv.Itoa(1001 + i) // an id, and as good as any other text
 	}
 	if strings.HasSuffix(query, "LIMIT ?") {
 		args[len(args)-1] = 10

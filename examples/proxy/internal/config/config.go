@@ -122,10 +122,12 @@ type Acct struct {
 	DialogTimeout time.Duration `yaml:"dialog_timeout"` // a call without BYE is closed then
 }
 
-// TLSFiles names the files of the certificate and its key.
+// TLSFiles names files in PEM: our certificate with those that vouch for it, its
+// key, and the certificates that vouch for others.
 type TLSFiles struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	CA   string `yaml:"ca"` // whom PBXes over TLS must be known to; empty: whom the system trusts
 }
 
 // Log says what is logged and how.

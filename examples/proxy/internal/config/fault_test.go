@@ -75,6 +75,8 @@ f:1: tenants[0].destinations: no destination`},
 		{"dispatcher: {all_down: wait}", `f:1: dispatcher.all_down: "wait" is not one of try, refuse`},
 		{"dispatcher: {webhook: 'ftp://a/b'}", `f:1: dispatcher.webhook: "ftp://a/b" is not a URL that begins with http:// or https://`},
 		{"dispatcher: {webhook: 'http://'}", `f:1: dispatcher.webhook: "http://" is not a URL that begins with http:// or https://`},
+		{`listen: ["tls:127.0.0.1", "ws:127.0.0.1", "wss:127.0.0.1"]`, "f:1: listen[0]: tls:127.0.0.1:5061 needs tls.cert and tls.key\nf:1: listen[2]: wss:127.0.0.1:443 needs tls.cert and tls.key"},
+		{"tls: {cert: a.pem}", `f:1: tls: want both cert and key, or neither`},
 		{"nat: {sdp: on}", `f:1: nat.sdp: "on" is not one of off, auto, force`},
 		{"nat: {ping: on}", `f:1: nat.ping: "on" is not one of off, options, crlf`},
 		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
@@ -103,7 +105,7 @@ f:1: tenants[0].destinations: no destination`},
 		{`listen: ["udp:127.0.0.1", "tcp:127.0.0.1", "udp:127.0.0.1:5060"]`, `f:1: listen[2]: 127.0.0.1:5060 is taken by listen[0]`},
 		{"listen: [\"tcp:127.0.0.1:8060\"]\n", `f: admin: 127.0.0.1:8060 is taken by listen[0]`},
 		{"listen: [\"tls:10.0.0.1:443\", \"wss:10.0.0.1\"]", `f:1: listen[1]: 10.0.0.1:443 is taken by listen[0]
-f:1: listen[0]: "tls" is not in this version`},
+f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{"admin: 8060", `f:1: admin: "8060" is not an IP address with a port`},
 		{"admin: localhost:8060", `f:1: admin: "localhost:8060" is not an IP address with a port`},
 
@@ -205,20 +207,13 @@ func TestParse_NotInThisVersion(t *testing.T) {
 	tests := []struct {
 		in, want string
 	}{
-		{`listen: ["tls:127.0.0.1"]`, `f:1: listen[0]: "tls" is not in this version`},
-		{`listen: ["ws:127.0.0.1", "wss:127.0.0.1"]`, "f:1: listen[0]: \"ws\" is not in this version\nf:1: listen[1]: \"wss\" is not in this version"},
 		{"register: {path: on}", `f:1: register.path: not in this version`},
-		{"nat: {ping: options}", `f:1: nat.ping: "options" is not in this version`},
-		{"nat: {ping: crlf}", `f:1: nat.ping: "crlf" is not in this version`},
 		{"acct: {to: mysql}", `f:1: acct.to: "mysql" is not in this version`},
 		{"acct: {to: json}", `f:1: acct.to: "json" is not in this version`},
-		{"tls: {cert: a.pem, key: b.pem}", "f:1: tls.cert: not in this version\nf:1: tls.key: not in this version"},
-		{destination("{uri: 'sip:10.0.1.10;transport=tls'}"), `f:1: tenants[0].destinations[0].uri: "tls" is not in this version`},
 		{tenants(set("register: {path: on}")), `f:1: tenants[0].register.path: not in this version`},
-		{tenants(set("nat: {ping: crlf}")), `f:1: tenants[0].nat.ping: "crlf" is not in this version`},
 
 		// What a set inherits is said once.
-		{"nat: {ping: crlf}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: nat.ping: "crlf" is not in this version`},
+		{"register: {path: on}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: register.path: not in this version`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) { wantFault(t, tt.in, nil, tt.want) })
@@ -293,13 +288,13 @@ func TestError_Fields(t *testing.T) {
 func TestValidate(t *testing.T) {
 	c := config.Default()
 	c.Timers.T1 = -1
-	c.NAT.Ping = config.PingCRLF
+	c.Register.Path = true
 	c.Tenants = []config.Tenant{{SetID: 1}}
 	want := `config: timers.t1: -1ns is less than 1ms
 config: tenants[0].domains: no domain
 config: tenants[0].destinations: no destination
 config: tenants[0].nat.ping_interval: 0s is less than 1s
-config: nat.ping: "crlf" is not in this version`
+config: register.path: not in this version`
 	if diff := cmp.Diff(want, c.Validate().Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

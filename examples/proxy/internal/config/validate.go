@@ -41,6 +41,7 @@ func (v *validator) run() {
 	v.storage()
 	v.listeners()
 	v.advertised()
+	v.certificate()
 	v.durations()
 	v.numbers()
 	v.sets()
@@ -60,24 +61,35 @@ func (v *validator) secrets() {
 	}
 }
 
+// certificate checks that listeners for TLS have a certificate, and that it has a
+// key.
+func (v *validator) certificate() {
+	if (v.TLS.Cert == "") != (v.TLS.Key == "") {
+		v.fault("tls", "want both cert and key, or neither")
+	}
+	for i, l := range v.Listen {
+		if (l.Transport == TLS || l.Transport == WSS) && v.TLS.Cert == "" {
+			v.fault(index("listen", i), "%v needs tls.cert and tls.key", l)
+		}
+	}
+}
+
 // storage checks that what needs a database has one.
 func (v *validator) storage() {
 	if v.Database == "" && (v.Store == StoreMySQL || v.Store == StoreCached) {
 		v.fault("store", "%q needs a database, and there is none", v.Store)
 		return
 	}
-	if v.Bindings() == StoreCached {
-		return
-	}
+	kept := v.Bindings()
 	for _, key := range []struct {
 		path string
 		used bool
 	}{
-		{"cache.max_age", v.Cache.MaxAge != 0},
-		{"cache.spool", v.Cache.Spool != ""},
+		{"cache.max_age", v.Cache.MaxAge != 0 && kept != StoreCached},
+		{"cache.spool", v.Cache.Spool != "" && kept == StoreMemory},
 	} {
 		if key.used {
-			v.fault(key.path, "has no effect: the store is %s and not %s", v.Bindings(), StoreCached)
+			v.fault(key.path, "has no effect: the store is %s and not %s", kept, StoreCached)
 		}
 	}
 }

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+)
+
+// conns knows who has registered on which connection. An address and port say
+// only where a phone was: behind its NAT another one, of another tenant, can have
+// them by now (R42).
+type conns struct {
+	mu   sync.Mutex
+	aors map[uint64][]location.AOR // by connection
+}
+
+// add notes that a phone of aor has registered on f.
+func (c *conns) add(f transport.Flow, aor location.AOR) {
+	if !f.Stream() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.aors == nil {
+		c.aors = map[uint64][]location.AOR{}
+	}
+	if id := f.ID(); !slices.Contains(c.aors[id], aor) {
+		c.aors[id] = append(c.aors[id], aor)
+	}
+}
+
+// remove forgets a connection that has ended.
+func (c *conns) remove(f transport.Flow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.aors, f.ID())
+}
+
+// has reports whether a phone of aor is at the far end of f. Over UDP the address
+// is all there is to know.
+func (c *conns) has(f transport.Flow, aor location.AOR) bool {
+	if !f.Stream() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.aors[f.ID()], aor)
+}

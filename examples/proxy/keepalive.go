@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"math"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/natfix"
+)
+
+// pings is how the phones of a set are kept alive.
+type pings struct {
+	kind  config.Ping
+	every time.Duration
+}
+
+func pingsOf(n config.NAT) pings { return pings{n.Ping, n.PingInterval} }
+
+// ping returns how the phones of a domain are kept alive.
+func (st *state) ping(domain string) pings {
+	tn, ok := st.tenants.Domain(domain)
+	if !ok {
+		return pings{kind: config.PingOff}
+	}
+	if own, ok := st.pings[tn.SetID]; ok {
+		return own
+	}
+	return st.allPings
+}
+
+// pinging reports whether any phone is to be kept alive.
+func (st *state) pinging() bool {
+	if st.allPings.kind != config.PingOff {
+		return true
+	}
+	for _, p := range st.pings {
+		if p.kind != config.PingOff {
+			return true
+		}
+	}
+	return false
+}
+
+// keepAlive pings phones until ctx is done.
+func (p *Proxy) keepAlive(ctx context.Context) error {
+	k, err := natfix.NewKeepalive(natfix.KeepaliveConfig{
+		Entries:  p.pinged,
+		Interval: p.pingInterval,
+		Ping:     p.pingPhone,
+		Streams:  true,
+		Public:   true, // a phone that has learned its public address shows no sign of its NAT
+		Lost:     p.phoneLost,
+		Logger:   p.log,
+	})
+	if err != nil {
+		return err
+	}
+	return k.Run(ctx)
+}
+
+// pinged enumerates the bindings, if there is any to be pinged.
+func (p *Proxy) pinged(ctx context.Context) iter.Seq2[location.Entry, error] {
+	memory, ok := p.memory()
+	if !ok || !p.state.Load().pinging() {
+		return func(func(location.Entry, error) bool) {}
+	}
+	return memory.All(ctx)
+}
+
+func (p *Proxy) pingInterval(e location.Entry) time.Duration {
+	how := p.state.Load().ping(e.AOR.Domain())
+	if how.kind == config.PingOff {
+		return 0
+	}
+	return how.every
+}
+
+// pingPhone pings a phone on its flow. Whether it answers to CRLF nobody can see;
+// that its connection has gone shows by itself.
+func (p *Proxy) pingPhone(e location.Entry, result func(alive bool)) {
+	f, ok := p.find(e.Binding.Flow)
+	if !ok || !p.conns.has(f, e.AOR) {
+		result(false)
+		return
+	}
+	if p.state.Load().ping(e.AOR.Domain()).kind == config.PingCRLF {
+		if f.Ping() != nil {
+			result(false)
+		}
+		return
+	}
+	p.relay.Options(f, e.Binding.Contact, func(_ int, err error) { result(err == nil) })
+}
+
+// phoneLost forgets a phone that has not answered for a while, unless it has
+// registered again: its PBX gets 404 then, and not silence. P-15.
+func (p *Proxy) phoneLost(e location.Entry) {
+	ctx := context.Background()
+	stored, err := p.store.Lookup(ctx, e.AOR)
+	if err != nil {
+		return
+	}
+	for i := range stored {
+		b := &stored[i]
+		if b.Contact != e.Binding.Contact || b.Instance != e.Binding.Instance || !b.Updated.Equal(e.Binding.Updated) {
+			continue
+		}
+		err := p.store.Apply(ctx, e.AOR, location.Change{CallID: b.CallID, CSeq: math.MaxUint32, Remove: stored[i : i+1]})
+		if err != nil {
+			p.log.Warn("lost phone not removed", "aor", e.AOR, "err", err)
+			return
+		}
+		p.counters.lost.Add(1)
+		p.log.Info("phone is lost: it answers no ping", "aor", e.AOR)
+		return
+	}
+}
