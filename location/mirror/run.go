@@ -83,7 +83,7 @@ func (s *Store) tryConnect(ctx context.Context) error {
 	if b.list, ok = location.As[location.Lister](store); !ok {
 		return errors.New("the backend cannot list its bindings")
 	}
-	b.batch, _ = location.As[location.Batcher](store)
+	b.batch, _ = store.(location.Batcher) // what is in between is to see each change
 	b.purge, _ = location.As[location.Purger](store)
 	s.backend.Store(b)
 	return nil
