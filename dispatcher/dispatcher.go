@@ -36,9 +36,11 @@
 package dispatcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -194,12 +196,13 @@ func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 		}
 		if !watched[h] {
 			watched[h] = true
-			t.targets = append(t.targets, target{x, h})
+			t.targets = append(t.targets, target{x, h, identityHash(x)})
 		}
 		if !h.watched && x.State == Probing {
 			h.down = true
 		}
 	}
+	slices.SortFunc(t.targets, func(a, b target) int { return cmp.Compare(a.phase, b.phase) })
 	for _, h := range t.health {
 		h.watch(watched[h], now)
 	}

@@ -3,14 +3,17 @@ package dispatcher
 import (
 	"context"
 	"math/bits"
+	"sort"
 	"sync"
 	"time"
 )
 
-// target is what is probed. Its destination is the first with its health.
+// target is what is probed. Its destination is the first with its health. A table
+// has its targets by phase.
 type target struct {
 	Destination
 	health *health
+	phase  uint64 // when in the interval, in parts of 2^64
 }
 
 // Run probes all destinations that are not [Inactive], in all states and
@@ -50,18 +53,29 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 // due returns the targets whose times are after done and not after elapsed, both
 // counted from the start of Run, and how long it is until there may be others.
-func (d *Dispatcher) due(done, elapsed time.Duration) (targets []target, wait time.Duration) {
-	interval := d.cfg.Interval
+func (d *Dispatcher) due(done, elapsed time.Duration) (due []target, wait time.Duration) {
+	interval, all := d.cfg.Interval, d.table.Load().targets
 	wait = min(interval, time.Second) // Update may have brought new ones
-	for _, t := range d.table.Load().targets {
-		phase, _ := bits.Mul64(identityHash(t.Destination), uint64(interval))
-		ago := (elapsed - time.Duration(phase) + interval) % interval // since its time was
-		if ago < elapsed-done {
-			targets = append(targets, t)
-		}
-		wait = min(wait, interval-ago)
+	if len(all) == 0 {
+		return nil, wait
 	}
-	return targets, wait
+	at := func(i int) time.Duration { // counted from the start of a round
+		hi, _ := bits.Mul64(all[i%len(all)].phase, uint64(interval))
+		return time.Duration(hi)
+	}
+	next := sort.Search(len(all), func(i int) bool { return at(i) > done%interval })
+	for range all {
+		ahead := (at(next) - done%interval + interval) % interval // of done
+		if ahead == 0 {
+			ahead = interval
+		}
+		if ahead > elapsed-done {
+			return due, min(wait, ahead-(elapsed-done))
+		}
+		due = append(due, all[next%len(all)])
+		next++
+	}
+	return due, wait // all of them, after a long pause
 }
 
 // probe asks t once if it is alive.
