@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -28,6 +29,7 @@ func (p *Proxy) admin(ctx context.Context) error {
 	mux.HandleFunc("GET /livez", ok)
 	mux.HandleFunc("GET /readyz", p.serveReady)
 	mux.HandleFunc("GET /debug/state", p.serveState)
+	mux.Handle("GET /metrics", p.metrics.Handler())
 	mux.HandleFunc("POST /location/forget", p.serveForget)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -56,6 +58,7 @@ type stateView struct {
 	Unreachable uint64            `json:"unreachable"`
 	Lost        uint64            `json:"lost_phones"`
 	ToDiffers   uint64            `json:"ruri_to_mismatch"`
+	Guard       guard.Stats       `json:"guard"`
 	Relay       relay.Stats       `json:"relay"`
 	Transport   transport.Stats   `json:"transport"`
 }
@@ -69,6 +72,7 @@ func (p *Proxy) view() stateView {
 		Unreachable: p.counters.unreachable.Load(),
 		Lost:        p.counters.lost.Load(),
 		ToDiffers:   p.counters.toDiffers.Load(),
+		Guard:       p.guard.Stats(),
 		Relay:       p.relay.Stats(),
 		Transport:   p.transport.Stats(),
 	}

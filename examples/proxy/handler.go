@@ -8,10 +8,19 @@ import (
 var _ transport.Handler = (*handler)(nil)
 
 // Message implements [transport.Handler].
-func (h *handler) Message(f transport.Flow, m *sipmsg.Message) { h.relay.Message(f, m) }
+func (h *handler) Message(f transport.Flow, m *sipmsg.Message) {
+	if (*Proxy)(h).admit(f, m) {
+		h.relay.Message(f, m)
+	}
+}
 
 // Fault implements [transport.Handler].
-func (h *handler) Fault(f transport.Flow, m *sipmsg.Message, err error) { h.relay.Fault(f, m, err) }
+func (h *handler) Fault(f transport.Flow, m *sipmsg.Message, err error) {
+	if p := (*Proxy)(h); p.admit(f, m) {
+		p.malformed(f)
+		h.relay.Fault(f, m, err)
+	}
+}
 
 // Closed implements [transport.Handler].
 func (h *handler) Closed(f transport.Flow, err error) {

@@ -30,7 +30,7 @@ func (p *Proxy) newDispatcher() *dispatcher.Dispatcher {
 		OnTransition: p.transitions.add,
 	}
 	if c.Probe == config.ProbeAlways && c.Interval > 0 {
-		dc.Ping = p.ping
+		dc.Ping = p.metrics.Probe(p.ping)
 	}
 	return dispatcher.New(dc)
 }

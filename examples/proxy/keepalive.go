@@ -49,7 +49,7 @@ func (p *Proxy) keepAlive(ctx context.Context) error {
 	k, err := natfix.NewKeepalive(natfix.KeepaliveConfig{
 		Entries:  p.pinged,
 		Interval: p.pingInterval,
-		Ping:     p.pingPhone,
+		Ping:     p.metrics.Keepalive(p.pingPhone),
 		Streams:  true,
 		Public:   true, // a phone that has learned its public address shows no sign of its NAT
 		Lost:     p.phoneLost,

@@ -29,6 +29,9 @@ func (p *Proxy) Symmetric(f transport.Flow) bool {
 // Route implements [relay.Policy]: it asks the routing function, and carries
 // out what that says.
 func (p *Proxy) Route(c *relay.Context) {
+	if p.turnedAway(c) {
+		return
+	}
 	st := p.state.Load()
 	req := requests.Get().(*route.Request)
 	defer requests.Put(req)
@@ -39,10 +42,12 @@ func (p *Proxy) Route(c *relay.Context) {
 	}
 	src := route.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}
 	d, held := p.decide(c, st, req, src)
+	c.Tag = p.metrics.Group(d.Class, d.Set, c.Message.ToTag != "")
 	if held {
 		return
 	}
 	p.counters.reasons[d.Reason].Add(1)
+	p.noteDecision(c, &d)
 	if d.ToDiffers {
 		p.counters.toDiffers.Add(1)
 	}
@@ -129,10 +134,11 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 		}
 	}
 	p.counters.reasons[route.InDialog].Add(1)
-	t := relay.Target{Flow: f, RequestURI: uri}
+	t, from := relay.Target{Flow: f, RequestURI: uri}, route.PBX
 	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
-		t.Edit = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote())))
+		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote()))), route.Phone
 	}
+	c.Tag = p.metrics.Group(from, -1, true)
 	c.Forward(relay.Plan{Targets: one(t)})
 	return true
 }

@@ -14,8 +14,10 @@ import (
 	"sync/atomic"
 
 	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
+	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -37,6 +39,9 @@ type Proxy struct {
 	db    *sql.DB // nil without a database
 	*bindings
 	conns       conns
+	guard       *guard.Guard
+	metrics     *metrics.Metrics
+	overloaded  atomic.Bool // as the log knows it
 	secure      secure
 	registrar   *registrar.Registrar
 	transport   *transport.Layer
@@ -84,9 +89,15 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 			return nil, err
 		}
 	}
+	if p.guard, err = p.newGuard(); err != nil {
+		return nil, errors.Join(err, p.closeDatabase())
+	}
+	if p.metrics, err = metrics.New(metrics.Config{Tenants: cfg.Metrics.Tenants, Logger: log}); err != nil {
+		return nil, errors.Join(err, p.closeDatabase())
+	}
 	p.transitions = newTransitions(p)
 	p.sets = p.newDispatcher()
-	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Sets: p.sets, Use: p.use, Log: log})
+	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st) }, Log: log})
 	if err := p.source.Start(ctx); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
 	}
@@ -106,10 +117,10 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		return nil, err
 	}
 	p.relay, err = relay.New(relay.Config{
-		Policy: p, Network: p.transport, Own: p.names.isOwn, SentBy: p.names.of, Logger: log,
+		Policy: p, Network: p.transport, Own: p.names.isOwn, SentBy: p.names.of, Observe: p.metrics.Observe, Logger: log,
 		T1: cfg.Timers.T1, T2: cfg.Timers.T2, NoReply: cfg.Timers.Branch, TimerC: cfg.Timers.C,
 	})
-	return p, err
+	return p, errors.Join(err, p.measure())
 }
 
 // use makes st what counts from now on.
@@ -177,6 +188,7 @@ func (p *Proxy) serve(ctx context.Context) error {
 	run("tenants", func(ctx context.Context) error { return p.source.Run(ctx, p.hangup, p.reread) })
 	run("probes", p.sets.Run)
 	run("keepalive", p.keepAlive)
+	run("load", p.observe)
 	run("transitions", p.transitions.run)
 	if p.cfg.Admin.IsValid() {
 		run("admin", p.admin)

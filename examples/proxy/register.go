@@ -5,10 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -27,13 +29,15 @@ import (
 // their Contact as they like, and two may choose the same. In the answer each
 // phone's own Contact is put back.
 type registration struct {
-	proxy  *Proxy
-	asks   *registrar.Registration
-	flow   transport.Flow
-	own    bool               // the PBX knows the phones by Contacts of ours
-	known  []location.Binding // what the AOR had before
-	masked []mask             // the Contacts of this REGISTER
-	keys   []location.AOR     // in proxy.pending
+	proxy       *Proxy
+	asks        *registrar.Registration
+	flow        transport.Flow
+	source      guard.Source
+	credentials string             // of the REGISTER
+	own         bool               // the PBX knows the phones by Contacts of ours
+	known       []location.Binding // what the AOR had before
+	masked      []mask             // the Contacts of this REGISTER
+	keys        []location.AOR     // in proxy.pending
 }
 
 // mask is a Contact of the phone and what the PBX knows it by.
@@ -66,7 +70,10 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (
 		return nil, err
 	}
 	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
-	r := &registration{proxy: p, own: own, flow: c.Flow}
+	r := &registration{proxy: p, own: own, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}}
+	if r.credentials = c.Message.Get(sipmsg.Authorization); r.credentials == "" {
+		r.credentials = c.Message.Get(sipmsg.ProxyAuthorization)
+	}
 	if r.asks, err = p.registrar.Begin(req, from); err != nil {
 		return nil, err
 	}
@@ -205,6 +212,7 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 	if m.Status < 200 {
 		return 0, ""
 	}
+	r.judge(m)
 	res := sip.NewResponse(m.Status, m.Reason)
 	if m.Status < 300 {
 		if r.own {
@@ -231,6 +239,21 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 		return 500, "Server Internal Error"
 	}
 	return 0, ""
+}
+
+// judge tells the guard what the PBX makes of who registers (P-43, P-83).
+func (r *registration) judge(m *sipmsg.Message) {
+	p, now := r.proxy, time.Now()
+	result := guard.Registration{Status: m.Status, Credentials: r.credentials}
+	switch {
+	case m.Status == 401 || m.Status == 407:
+		result.Challenges = append(m.Values(sipmsg.WWWAuthenticate), m.Values(sipmsg.ProxyAuthenticate)...)
+	case m.Status < 300 && len(r.asks.Asked) > 0:
+		result.Until = now.Add(p.cfg.Register.DefaultExpires) // about; what counts is in the store
+	}
+	if failure := p.guard.Registered(r.source, result, now); failure.Report {
+		p.log.Info(failure.RegistrationLine(r.asks.AOR().String(), r.source.Addr, m.Status, m.Reason))
+	}
 }
 
 // ended implements the Ended of a [relay.Plan].

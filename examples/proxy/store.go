@@ -135,7 +135,7 @@ func (t *table) connect(ctx context.Context) (location.Store, error) {
 		return nil, err
 	}
 	t.opened = s
-	return s, nil
+	return t.proxy.metrics.Store(s), nil
 }
 
 // badRow tells of the first rows that nobody can read: there may be a million.
@@ -162,6 +162,7 @@ func (p *Proxy) newRegistrar() (*registrar.Registrar, error) {
 		MaxExpires:     p.cfg.Register.MaxExpires,
 		MaxContacts:    p.cfg.Register.MaxContacts,
 		CommitTimeout:  -1, // the store never waits
+		Hooks:          p.metrics.Registrar(),
 		Logger:         p.log,
 	})
 }

@@ -18,9 +18,9 @@ var mayImport = map[string][]string{
 	"acct":       {"acct", "internal"},
 }
 
-func TestImports_LocationAndTenantNeedTheStandardLibraryOnly(t *testing.T) {
+func TestImports_SomeNeedTheStandardLibraryOnly(t *testing.T) {
 	all := allPackages(t)
-	for _, name := range []string{"location", "tenant"} {
+	for _, name := range []string{"location", "tenant", "acct"} {
 		p := all[modulePath+"/"+name]
 		if p == nil {
 			continue

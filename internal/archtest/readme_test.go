@@ -17,9 +17,14 @@ import (
 // readmeCommands are the commands that README.md may show, each with what
 // proves that it works: a test, or a script that runs it.
 var readmeCommands = map[string]string{
-	"go run ./examples/proxy demo":                                     "TestREADMECommands",
-	"go run ./examples/proxy -config examples/proxy/proxy.yaml -check": "TestREADMECommands",
-	"make test": ".ci/run",
+	"go run ./examples/proxy demo":                                         "TestREADMECommands",
+	"go run ./examples/proxy -config examples/proxy/proxy.yaml -check":     "TestREADMECommands",
+	"export SIPWARD_DATABASE='user:password@tcp(127.0.0.1:3306)/opensips'": "TestREADME_Database",
+	"go run ./examples/proxy db init":                                      "TestREADME_Database",
+	"go run ./examples/proxy domain add tenant-a.example 10":               "TestREADME_Database",
+	"go run ./examples/proxy dispatcher add 10 sip:10.0.1.10:5060":         "TestREADME_Database",
+	"go run ./examples/proxy db check":                                     "TestREADME_Database",
+	"make test":                                                            ".ci/run",
 }
 
 // readmeImports are what README.md's blocks without imports may use.

@@ -87,9 +87,12 @@ type Context struct {
 
 	Retried bool // the policy is asked for the second time, by Retry
 
+	Tag any // the policy's own, for it to set: [Event] has it
+
 	relay  *Relay
 	server *transaction.Server // nil for an ACK
 	invite bool                // the INVITE rules apply
+	began  time.Time           // of a request that has a server
 	routes []string            // Routes that are not ours
 
 	mu    sync.Mutex
@@ -102,6 +105,7 @@ type Context struct {
 	plan     Plan
 	started  bool     // there is a plan
 	told     bool     // a 100 was sent
+	rang     bool     // a provisional response above 100 was passed on
 	canceled []string // Reasons of the CANCEL; not nil once canceled
 	final    bool     // a final response was sent, or none will be
 	status   int      // of the final response
@@ -247,6 +251,7 @@ func (c *Context) guard() {
 
 // arrive checks the request and hands it to the policy.
 func (c *Context) arrive() {
+	defer c.tell(Arrived, 0) // with the Tag
 	if !c.check() {
 		return
 	}
@@ -262,6 +267,7 @@ func (c *Context) arrive() {
 func (c *Context) trying() {
 	if c.invite && !c.told && !c.final {
 		c.told = true
+		c.tell(Sent, 100)
 		c.server.Respond(100, c.Message.Respond(100, "Trying", ""))
 	}
 }

@@ -12,6 +12,7 @@ func (c *Context) answer(a *ownAnswer) {
 		return
 	}
 	c.relay.counters.replied.Add(1)
+	c.tell(Sent, a.status)
 	c.server.Respond(a.status, c.Message.Respond(a.status, a.reason, c.localTag(), a.extra...))
 	c.done(a.status, nil)
 }
@@ -31,6 +32,7 @@ func (c *Context) refuse(a *ownAnswer) {
 		return
 	}
 	c.relay.counters.replied.Add(1)
+	c.tell(Sent, a.status)
 	c.server.Refuse(a.status, c.Message.Respond(a.status, a.reason, c.localTag(), a.extra...))
 	c.done(a.status, nil)
 }
@@ -54,6 +56,9 @@ func (c *Context) done(status int, t *Target) {
 		return
 	}
 	c.final, c.status = true, status
+	if c.server != nil {
+		c.tell(Done, status)
+	}
 	if status/100 == 2 && len(c.branches) > 1 {
 		c.cancelBranches(`Reason: SIP;cause=200;text="Call completed elsewhere"`) // P-60
 	} else {

@@ -42,6 +42,7 @@ func (c *Context) next() {
 		c.group++
 		if c.group > 1 {
 			c.relay.counters.failovers.Add(1)
+			c.tellFailover()
 		}
 		for i := range targets {
 			c.branch(&targets[i])
@@ -149,6 +150,7 @@ func (c *Context) provisional(b *branch, m *sipmsg.Message) {
 	}
 	if m.Status > 100 && !c.final {
 		c.pass(b, m)
+		c.ringing(m.Status)
 	}
 }
 
@@ -163,11 +165,14 @@ func (c *Context) success(b *branch, m *sipmsg.Message) {
 		b.accepted = true
 		c.relay.dialogs.put(c.dialog, b.client.Flow())
 		b.await(64 * c.relay.t1())
+	} else if c.final && c.status/100 == 2 {
+		b.tell(AnsweredAgain)
 	}
 	c.end(b)
 	switch {
 	case c.final && c.status/100 != 2: // nobody waits for it any more
 		c.relay.counters.late.Add(1)
+		b.tell(HungUp)
 		c.hangUp(b, m)
 	case !c.pass(b, m): // something else was answered in its stead
 		c.hangUp(b, m)
@@ -195,6 +200,8 @@ func (c *Context) pass(b *branch, m *sipmsg.Message, extra ...string) bool {
 	}
 	if errors.Is(c.server.Respond(m.Status, p.Bytes()), transaction.ErrAnswered) {
 		c.relay.counters.late.Add(1)
+	} else {
+		c.tell(Sent, m.Status)
 	}
 	return true
 }
@@ -212,14 +219,15 @@ func (c *Context) failed(b *branch, err error) {
 
 // localEnd ends a branch with a status of our own.
 func (c *Context) localEnd(b *branch, status int) {
-	b.over()
 	b.status = status
+	b.over()
 	c.consider(b)
 }
 
 // over notes that b has ended.
 func (b *branch) over() {
 	b.ended = true
+	b.tell(BranchEnded)
 	if b.attempt != nil {
 		b.attempt.End()
 	}
@@ -261,6 +269,7 @@ func (c *Context) timer(b *branch) {
 
 // cancel takes a CANCEL (section 16.10), with its Reasons.
 func (c *Context) cancel(m *sipmsg.Message) {
+	c.relay.tellCancel(c.Tag, 200)
 	if c.canceled != nil {
 		return
 	}

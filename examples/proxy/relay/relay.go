@@ -60,6 +60,10 @@ type Config struct {
 	NoReply time.Duration // without any answer the next target is tried; 8s if 0
 	TimerC  time.Duration // an INVITE may ring so long (section 16.6 step 11); 185s if 0
 
+	// Observe is told what happens to requests, in order for each of them. It is
+	// called without locks held, in any goroutine, and must not block. May be nil.
+	Observe func(Event)
+
 	Logger *slog.Logger // discards if nil
 }
 
@@ -163,6 +167,8 @@ func (r *Relay) Message(f transport.Flow, m *sipmsg.Message) {
 		if f, ok = r.stamp(f, m); !ok {
 			return
 		}
+	} else {
+		r.tell(Event{Kind: Received, Method: m.CSeqMethod, Status: m.Status})
 	}
 	r.tx.Handle(f, m)
 }
@@ -222,7 +228,7 @@ type user Relay
 
 func (u *user) Request(tx *transaction.Server, m *sipmsg.Message) {
 	r := (*Relay)(u)
-	c := &Context{Message: m, Flow: tx.Flow(), relay: r, server: tx, invite: m.Method == "INVITE"}
+	c := &Context{Message: m, Flow: tx.Flow(), relay: r, server: tx, invite: m.Method == "INVITE", began: time.Now()}
 	tx.Attach(c)
 	c.post(event{kind: arrived})
 }
@@ -237,11 +243,13 @@ func (u *user) Cancel(tx *transaction.Server, m *sipmsg.Message, invite *transac
 	r := (*Relay)(u)
 	if invite == nil {
 		r.counters.replied.Add(1)
+		r.tellCancel(nil, 481)
 		tx.Refuse(481, m.Respond(481, "Call/Transaction Does Not Exist", r.newTag()))
 		return
 	}
 	c, _ := invite.Attached().(*Context)
 	if c == nil { // it has its final response
+		r.tellCancel(nil, 200)
 		tx.Respond(200, m.Respond(200, "OK", r.newTag()))
 		return
 	}

@@ -40,6 +40,7 @@ type world struct {
 	hosts     byte             // made by nextAddr
 	servers   []*siptestx.Peer // of watched
 	watch     attempts
+	events    events
 
 	seen      func(*sipmsg.Message) // what comes from the transport; may be nil
 	mu        sync.Mutex
@@ -73,7 +74,7 @@ func newWorld(t *testing.T) *world {
 	w.host = w.net.NewHost(proxyAddr.Addr())
 	w.phones, w.pbx = w.net.NewHost(phoneAddr), w.net.NewHost(pbxAddr)
 	var err error
-	w.relay, err = relay.New(relay.Config{Policy: policy{w}, Network: network{w}, Own: w.isOwn, SentBy: w.nameOf})
+	w.relay, err = relay.New(relay.Config{Policy: policy{w}, Network: network{w}, Own: w.isOwn, SentBy: w.nameOf, Observe: w.observe})
 	must(t, err)
 	w.transport, err = transport.New(transport.Config{
 		Handler: tap{w.relay, w},
@@ -125,6 +126,7 @@ func (w *world) gone() {
 	if n := w.relay.Dialogs(); n != 0 {
 		w.Errorf("%d dialogs are left", n)
 	}
+	w.complete()
 }
 
 // isOwn is the Own of the relay's configuration.

@@ -88,7 +88,7 @@ func TestKinds(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 23 {
+	if len(seen) != 25 {
 		t.Errorf("%d kinds", len(seen))
 	}
 	if got := sipmsg.Kind(255).String(); got != "" {

@@ -31,6 +31,8 @@ const (
 	PAssertedIdentity
 	Authorization
 	ProxyAuthorization
+	WWWAuthenticate
+	ProxyAuthenticate
 	Reason
 	Timestamp
 	numKinds
@@ -41,7 +43,8 @@ const (
 var names = [numKinds]string{
 	"", "From", "To", "Call-ID", "CSeq", "Content-Length", "Max-Forwards", "Via", "Contact", "Route", "Record-Route",
 	"Content-Type", "Expires", "Path", "Supported", "Require", "Proxy-Require", "User-Agent", "Allow",
-	"P-Asserted-Identity", "Authorization", "Proxy-Authorization", "Reason", "Timestamp",
+	"P-Asserted-Identity", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate",
+	"Reason", "Timestamp",
 }
 
 // compactNames are the long names of the registered compact ones.
@@ -79,7 +82,7 @@ var kindTable = func() (t [64]Kind) {
 // slot gives each of the names a number of its own, whatever its case. Should
 // a new one need that of another, its test fails, and other factors help.
 func slot(name string) byte {
-	return ((name[0] | 0x20) + (name[len(name)-1]|0x20)*6 + byte(len(name))*4) % 64
+	return ((name[0] | 0x20) + (name[len(name)-1]|0x20)*3 + byte(len(name))*18) % 64
 }
 
 // String returns the long name of k, "" for [Other].

@@ -44,6 +44,7 @@ type Config struct {
 	Security   Security      `yaml:"security"`
 	Acct       Acct          `yaml:"acct"`
 	TLS        TLSFiles      `yaml:"tls"`
+	Metrics    Metrics       `yaml:"metrics"`
 	Log        Log           `yaml:"log"`
 
 	// Tenants are used beside those of the database. They stand last because
@@ -111,8 +112,9 @@ type NAT struct {
 
 // Security says how strangers are met.
 type Security struct {
-	UnknownDomain Refusal `yaml:"unknown_domain"`
-	Rate          bool    `yaml:"rate"` // limit requests per source
+	UnknownDomain Refusal        `yaml:"unknown_domain"`
+	Rate          bool           `yaml:"rate"`    // limit requests per source
+	Trusted       []netip.Prefix `yaml:"trusted"` // never limited nor banned, as are all PBXes
 }
 
 // Acct says where call records go.
@@ -128,6 +130,12 @@ type TLSFiles struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
 	CA   string `yaml:"ca"` // whom PBXes over TLS must be known to; empty: whom the system trusts
+}
+
+// Metrics says what has metrics of its own. There are such for each phone never.
+type Metrics struct {
+	Tenants      []int `yaml:"tenants"`      // sets whose requests are counted; the others are counted together
+	Destinations bool  `yaml:"destinations"` // each PBX of each set
 }
 
 // Log says what is logged and how.
@@ -176,8 +184,9 @@ func Default() Config {
 		Lookup:     Lookup{Missing: 404, MissingOptions: 404, Ambiguous: 404, Fork: ForkParallel},
 		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1, AllDown: AllDownTry},
 		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
-		Security:   Security{UnknownDomain: Drop, Rate: true},
+		Security:   Security{UnknownDomain: Drop, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
 		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour},
+		Metrics:    Metrics{Destinations: true},
 		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},
 	}
 }

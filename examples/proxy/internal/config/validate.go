@@ -45,6 +45,7 @@ func (v *validator) run() {
 	v.durations()
 	v.numbers()
 	v.sets()
+	v.metrics()
 	v.missingFeatures()
 }
 
@@ -224,6 +225,21 @@ func (v *validator) sets() {
 		if p, d := join(path, "nat.ping_interval"), t.NAT.PingInterval; d < time.Second && v.faults.given(p) {
 			v.fault(p, "%v is less than %v", d, time.Second)
 		}
+	}
+}
+
+// metrics checks that each set is named once.
+func (v *validator) metrics() {
+	seen := map[int]bool{}
+	for i, set := range v.Metrics.Tenants {
+		path := index("metrics.tenants", i)
+		switch {
+		case set < 1:
+			v.fault(path, "want the setid of a tenant")
+		case seen[set]:
+			v.fault(path, "%d is there twice", set)
+		}
+		seen[set] = true
 	}
 }
 

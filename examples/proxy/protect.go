@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
+	"github.com/sipward/sipward/examples/proxy/transport"
+	"github.com/sipward/sipward/location"
+)
+
+// newGuard returns what keeps strangers from doing harm.
+func (p *Proxy) newGuard() (*guard.Guard, error) {
+	// A transaction is kept for 32 s, so that a busy proxy has many of them.
+	gc := guard.Config{Live: p.live, OnBan: p.onBan, Transactions: 1_000_000}
+	if !p.cfg.Security.Rate {
+		none := guard.Limit{Rate: -1}
+		gc.PerAddress, gc.PerNetwork, gc.Strangers = none, none, none
+	}
+	return guard.New(gc)
+}
+
+func sourceOf(f transport.Flow) guard.Source {
+	return guard.Source{Addr: f.Remote(), Transport: f.Network()}
+}
+
+// live reports whether a phone is registered over this flow.
+func (p *Proxy) live(s guard.Source) bool {
+	there, err := p.flows.LookupFlow(context.Background(), location.Flow{Transport: s.Transport, Remote: s.Addr})
+	return err == nil && len(there) > 0
+}
+
+func (p *Proxy) onBan(e guard.Event) {
+	word := "source banned"
+	if e.Lifted {
+		word = "ban lifted"
+	}
+	p.log.Info(word, "prefix", e.Prefix, "until", e.Until, "reason", e.Reason)
+}
+
+// trust exempts the PBXes of st, ourselves and whom the operator trusts.
+func (p *Proxy) trust(st *state) {
+	var list []netip.Prefix
+	for tn := range st.tenants.Tenants() {
+		for _, s := range tn.Sources {
+			list = append(list, s.Prefix)
+		}
+	}
+	for _, l := range p.cfg.Listen {
+		if a := l.Addr.Addr().Unmap(); !a.IsUnspecified() {
+			list = append(list, netip.PrefixFrom(a.WithZone(""), a.BitLen()))
+		}
+	}
+	p.guard.SetTrusted(append(list, p.cfg.Security.Trusted...), time.Now())
+}
+
+// admit reports whether a message is served at all. It ends the connection of
+// whoever is not.
+func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
+	src, now := sourceOf(f), time.Now()
+	if p.guard.Admit(src, now) != guard.Served {
+		f.Close() // which UDP does not have
+		return false
+	}
+	if !m.IsRequest() || !p.guard.IsScanner(m.Get(sipmsg.UserAgent)) || !p.Symmetric(f) {
+		return true
+	}
+	p.knock(src, domainOf(m), guard.Scanner, now)
+	return false
+}
+
+// malformed notes a message that cannot be read.
+func (p *Proxy) malformed(f transport.Flow) { p.knock(sourceOf(f), "", guard.Malformed, time.Now()) }
+
+// knock notes that somebody was turned away. The line in the log stays as it is
+// for programs that read it.
+func (p *Proxy) knock(src guard.Source, domain string, reason guard.Reason, now time.Time) {
+	if failure := p.guard.Failed(src, reason, now); failure.Report {
+		p.log.Info(failure.KnockLine(domain, src.Addr, reason))
+	}
+}
+
+// domainOf returns the host that a request is for.
+func domainOf(m *sipmsg.Message) string {
+	u, err := location.ParseURI(m.RequestURI)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// turnedAway handles a request that begins something new and that there is no
+// room for. It reports false if there is.
+func (p *Proxy) turnedAway(c *relay.Context) bool {
+	m := c.Message
+	if m.ToTag != "" || m.Method == "ACK" || c.Retried {
+		return false
+	}
+	switch p.guard.AdmitNew(sourceOf(c.Flow), time.Now()) {
+	case guard.Served:
+		return false
+	case guard.Overloaded:
+		c.Refuse(503, "Service Unavailable", "Retry-After: "+strconv.Itoa(guard.RetryAfter()))
+	default:
+		c.Drop()
+	}
+	return true
+}
+
+// noteDecision counts what a stranger asked for in vain.
+func (p *Proxy) noteDecision(c *relay.Context, d *route.Decision) {
+	if d.Class == route.Unknown && d.Reason == route.UnknownDomain {
+		p.knock(sourceOf(c.Flow), domainOf(c.Message), guard.UnknownDomain, time.Now())
+	}
+}
+
+// observe tells the guard how busy the proxy is, until ctx is done.
+func (p *Proxy) observe(ctx context.Context) error {
+	const interval = 100 * time.Millisecond
+	for {
+		due := time.Now().Add(interval)
+		timer := time.NewTimer(interval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		now, s := time.Now(), p.relay.Stats().Transactions
+		if p.guard.Observe(int(s.Servers+s.Clients), now.Sub(due), now) != p.overloaded.Load() {
+			p.overloaded.Store(!p.overloaded.Load())
+			p.log.Warn("overload", "now", p.overloaded.Load(), "transactions", s.Servers+s.Clients)
+		}
+	}
+}

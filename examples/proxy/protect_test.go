@@ -1,0 +1,95 @@
+package main
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/internal/simnet"
+	"github.com/sipward/sipward/internal/siptestx"
+)
+
+// TestProtect_Scanner: who calls himself by a scanner's name gets no answer, and
+// a PBX that does, or a phone with a similar name, does. P-45 P-61.
+func TestProtect_Scanner(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		x := w.stranger()
+		for _, agent := range []string{"friendly-scanner", "SIPVicious 1.0", "sipcli/v1.8"} {
+			x.Send(w.at, siptestx.Edit(x.Request("OPTIONS", "sip:100@a.test"), "User-Agent: "+agent))
+			x.Send(w.at, siptestx.Edit(x.Request("REGISTER", "sip:a.test"), "User-Agent: "+agent))
+		}
+		w.quiet()
+		ph := w.behind(simnet.PortRestricted, "401", "a.test")
+		uri := ph.at(w.a)
+		w.a.reaches(ph, "INVITE", uri, "User-Agent: friendly-scanner")
+		if st := w.proxy.view().Guard; st.Failures[guard.Scanner] != 6 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// TestProtect_Flood: a flood from forged addresses, among them those of the phone
+// and of its PBX, keeps nobody from registering, calling and being called.
+// P-44 P-45.
+func TestProtect_Flood(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.behind(simnet.PortRestricted, "401", "a.test")
+		uri := ph.at(w.a)
+		w.a.reaches(ph, "INVITE", uri)
+		x := w.stranger()
+		for range 20 {
+			for range 500 { // at once, which no phone does
+				x.Send(w.at, x.Request("INVITE", "sip:401@192.0.2.1"))
+			}
+			synctest.Wait()
+			w.a.reaches(ph, "MESSAGE", uri)
+			ph.refresh(w.a)
+			caller, callee := callOut(ph, w.a)
+			caller.exchange(callee, "BYE")
+			time.Sleep(100 * time.Millisecond)
+		}
+		if st := w.proxy.guard.Stats(); st.OverAddress == 0 {
+			t.Errorf("nothing was limited: %+v", st)
+		}
+		x.Drain()
+	})
+}
+
+// TestProtect_BruteForce: who guesses passwords from an address that is proven to
+// be his is banned, and comes back; that of a phone that works is not, nor that
+// of a PBX. P-43 P-44 P-56.
+func TestProtect_BruteForce(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		good := w.overTCP("401", "a.test")
+		uri := good.at(w.a)
+		bad := w.overTCP("402", "a.test")
+		guess := func() bool {
+			bad.ask(bad.registerText())
+			time.Sleep(10 * time.Millisecond)
+			m := w.a.Poll()
+			if len(m) == 0 {
+				return false
+			}
+			w.a.Reply(m[0], 401, "pbx", `WWW-Authenticate: Digest realm="a", nonce="n1"`)
+			bad.Status(401)
+			bad.ask(bad.registerText(`Authorization: Digest username="402", realm="a", nonce="n1", uri="sip:a.test", response="0"`))
+			time.Sleep(10 * time.Millisecond)
+			m = w.a.Poll()
+			if len(m) == 0 {
+				return false
+			}
+			w.a.Reply(m[0], 401, "pbx", `WWW-Authenticate: Digest realm="a", nonce="n2"`)
+			bad.Status(401)
+			return true
+		}
+		tries := 0
+		for tries < 50 && guess() {
+			tries++
+		}
+		if tries == 0 || tries == 50 {
+			t.Errorf("%d guesses were served", tries)
+		}
+		w.a.reaches(good, "INVITE", uri)
+	})
+}
