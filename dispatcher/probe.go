@@ -35,6 +35,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	for done := time.Duration(0); ; {
 		elapsed := time.Since(start)
 		due, wait := d.due(done, elapsed)
+		if d.cfg.Ping == nil {
+			due, wait = d.table.Load().targets, min(time.Second, d.cfg.Interval)
+		}
 		for _, t := range due {
 			if d.cfg.Ping == nil {
 				d.release(t.health)
@@ -43,6 +46,8 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			}
 		}
 		done = elapsed
+		// A thousand PBXes need not be a thousand reasons to wake up.
+		wait = max(wait, min(atOnce, d.cfg.Interval/4))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -50,6 +55,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// atOnce is the time within which probes that are due are sent together.
+const atOnce = 100 * time.Millisecond
 
 // due returns the targets whose times are after done and not after elapsed, both
 // counted from the start of Run, and how long it is until there may be others.
@@ -103,6 +111,9 @@ func alive(status int) bool {
 // release takes a destination into service on trial that has been down for long
 // enough, as there are no probes.
 func (d *Dispatcher) release(h *health) {
+	if !h.troubled.Load() {
+		return
+	}
 	d.mu.Lock()
 	now := time.Now()
 	long := h.watched && h.down && now.Sub(h.since) >= d.cfg.Interval

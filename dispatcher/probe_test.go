@@ -21,8 +21,8 @@ func pbxes(n int) []dispatcher.Destination {
 	return dst
 }
 
-// Each PBX is probed once in each interval, always at the same time of it, and
-// these times are spread.
+// Each PBX is probed once in each interval, always at the same time of it but for
+// the 100 ms within which probes are sent together, and these times are spread.
 func TestRun_Spread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n, rounds = 600, 5
@@ -36,11 +36,11 @@ func TestRun_Spread(t *testing.T) {
 		}
 		perSecond := map[time.Duration]int{}
 		for uri, at := range times {
-			if len(at) != rounds || at[0].Sub(start) > interval {
+			if len(at) < rounds-1 || len(at) > rounds || at[0].Sub(start) > interval+100*time.Millisecond {
 				t.Fatalf("%s was probed at %v, want %d times", uri, at, rounds)
 			}
-			for i := 1; i < rounds; i++ {
-				if got := at[i].Sub(at[i-1]); got != interval {
+			for i := 1; i < len(at); i++ {
+				if got := at[i].Sub(at[i-1]); got < interval-100*time.Millisecond || got > interval+100*time.Millisecond {
 					t.Fatalf("%s: %v between probes, want %v", uri, got, interval)
 				}
 			}

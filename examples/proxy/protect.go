@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -119,10 +120,13 @@ func (p *Proxy) noteDecision(c *relay.Context, d *route.Decision) {
 	}
 }
 
-// observe tells the guard how busy the proxy is, until ctx is done.
+// observe tells the guard how busy the proxy is, until ctx is done. That something
+// ran late once, as on any machine that others use too, is no sign of it: the
+// least of the last delays is.
 func (p *Proxy) observe(ctx context.Context) error {
-	const interval = 100 * time.Millisecond
-	for {
+	const interval = 250 * time.Millisecond
+	var delays [4]time.Duration
+	for i := 0; ; i++ {
 		due := time.Now().Add(interval)
 		timer := time.NewTimer(interval)
 		select {
@@ -132,7 +136,8 @@ func (p *Proxy) observe(ctx context.Context) error {
 		case <-timer.C:
 		}
 		now, s := time.Now(), p.relay.Stats().Transactions
-		if p.guard.Observe(int(s.Servers+s.Clients), now.Sub(due), now) != p.overloaded.Load() {
+		delays[i%len(delays)] = now.Sub(due)
+		if p.guard.Observe(int(s.Servers+s.Clients), slices.Min(delays[:]), now) != p.overloaded.Load() {
 			p.overloaded.Store(!p.overloaded.Load())
 			p.log.Warn("overload", "now", p.overloaded.Load(), "transactions", s.Servers+s.Clients)
 		}
