@@ -52,7 +52,10 @@ func (s *Store) apply(ctx context.Context, aor location.AOR, c location.Change) 
 
 // entryOf returns what c, which has this effect, does to single bindings.
 func (s *Store) entryOf(aor location.AOR, c *location.Change, stored []location.Binding, effect *location.Effect) entry {
-	e := entry{aor: aor, reset: c.Reset, at: s.cfg.Now()}
+	e := entry{aor: aor, at: s.cfg.Now()}
+	if c.Reset {
+		e.kind = reset
+	}
 	for i := range c.Remove {
 		e.remove = append(e.remove, removeKey(&c.Remove[i], e.at))
 	}
@@ -109,7 +112,8 @@ func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 		p.segment = segment
 	}
 	p.replayed = p.replayed || replayed
-	if e.reset {
+	p.seq = e.seq
+	if e.kind == reset {
 		p.reset, p.keys = true, nil
 	}
 	for _, k := range e.remove {
@@ -149,7 +153,7 @@ func (s *Store) replay(e *entry, segment int, hold func()) {
 	}
 	e.put = slices.DeleteFunc(e.put, func(b location.Binding) bool { return later(putKey(&b, e.at)) })
 	e.remove = slices.DeleteFunc(e.remove, later)
-	c := location.Change{Reset: e.reset, Put: e.put}
+	c := location.Change{Reset: e.kind == reset, Put: e.put}
 	for i := range e.remove {
 		c.Remove = append(c.Remove, e.remove[i].binding())
 	}

@@ -12,25 +12,31 @@ import (
 // entry is what one change does, as the journal has it.
 type entry struct {
 	aor    location.AOR
+	seq    uint64    // counts the entries of a process; given by the journal
 	at     time.Time // to the second
-	reset  bool
+	kind   byte
 	remove []key
 	put    []location.Binding
 }
 
-func (e *entry) empty() bool { return !e.reset && len(e.remove) == 0 && len(e.put) == 0 }
+// The kinds of entries.
+const (
+	change  = 0
+	reset   = 1 // a change that drops what else there is
+	written = 2 // the backend has all of the AOR up to seq, by the same process
+	kinds   = 3
+)
+
+func (e *entry) empty() bool { return e.kind == change && len(e.remove) == 0 && len(e.put) == 0 }
 
 // append appends e in binary: numbers as varints, texts with their lengths. The
 // order is that of parse.
 func (e *entry) append(b []byte) []byte {
 	b = appendText(b, e.aor.User())
 	b = appendText(b, e.aor.Domain())
+	b = binary.AppendUvarint(b, e.seq)
 	b = binary.AppendVarint(b, e.at.Unix())
-	if e.reset {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
+	b = append(b, e.kind)
 	b = binary.AppendUvarint(b, uint64(len(e.remove)))
 	for i := range e.remove {
 		k := &e.remove[i]
@@ -81,7 +87,7 @@ var errEntry = errors.New("malformed entry")
 func parseEntry(b []byte) (entry, error) {
 	p := parser{text: string(b)}
 	user, domain := p.next(), p.next()
-	e := entry{at: time.Unix(p.varint(), 0), reset: p.flag()}
+	e := entry{seq: p.uvarint(), at: time.Unix(p.varint(), 0), kind: p.kind()}
 	for range p.count() {
 		e.remove = append(e.remove, key{p.next(), p.next(), int(p.varint()), e.at.Unix(), true})
 	}
@@ -138,14 +144,14 @@ func (p *parser) addr() (a netip.AddrPort) {
 	return a
 }
 
-func (p *parser) flag() bool {
-	if p.text == "" || p.text[0] > 1 {
+func (p *parser) kind() byte {
+	if p.text == "" || p.text[0] >= kinds {
 		p.fail()
-		return false
+		return 0
 	}
-	set := p.text[0] == 1
+	k := p.text[0]
 	p.text = p.text[1:]
-	return set
+	return k
 }
 
 // count takes a number of things that have a byte at least.

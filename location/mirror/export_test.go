@@ -40,8 +40,8 @@ type Parsed struct {
 // ReadEntries returns all entries of a segment that can be read, and each of
 // them written again.
 func ReadEntries(data []byte) (list []Parsed, again [][]byte, err error) {
-	_, err = readEntries(data, func(e *entry) {
-		p := Parsed{AOR: e.aor, At: e.at.Unix(), Reset: e.reset, Put: e.put}
+	_, err = readEntries(data, func(_ uint64, e *entry) {
+		p := Parsed{AOR: e.aor, At: e.at.Unix(), Reset: e.kind == reset, Put: e.put}
 		for _, k := range e.remove {
 			p.Remove = append(p.Remove, k.binding())
 		}
@@ -55,9 +55,12 @@ func ReadEntries(data []byte) (list []Parsed, again [][]byte, err error) {
 // segment begins.
 func AppendEntry(data []byte, p Parsed) []byte {
 	if len(data) == 0 {
-		data = []byte(magic)
+		data = segmentHead()
 	}
-	e := entry{aor: p.AOR, at: time.Unix(p.At, 0), reset: p.Reset, put: p.Put}
+	e := entry{aor: p.AOR, at: time.Unix(p.At, 0), put: p.Put}
+	if p.Reset {
+		e.kind = reset
+	}
 	for i := range p.Remove {
 		e.remove = append(e.remove, removeKey(&p.Remove[i], e.at))
 	}
@@ -70,5 +73,7 @@ func Frame(body []byte) []byte {
 	if err != nil {
 		return []byte("not an entry")
 	}
-	return appendFrame([]byte(magic), &e)
+	return appendFrame(segmentHead(), &e)
 }
+
+func segmentHead() []byte { return append([]byte(magic), 1, 2, 3, 4, 5, 6, 7, 8) }

@@ -7,12 +7,15 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/sipward/sipward/location"
 )
 
 // journal is a directory of files, its segments, that have entries. Each segment
@@ -29,6 +32,8 @@ type journal struct {
 	dir    string
 	faults []error // found when it was opened
 
+	run uint64 // tells the entries of this process from those of others
+
 	mu       sync.Mutex // held over writes, whose order is the point
 	file     *os.File   // the current segment; nil if none could be made
 	current  int        // its number
@@ -36,6 +41,7 @@ type journal struct {
 	synced   int64         // how much of it is on disk
 	segments map[int]*held // those that exist, the current one among them
 	buf      []byte
+	seq      uint64
 }
 
 // held is a segment that has something pending.
@@ -45,7 +51,7 @@ type held struct {
 }
 
 const (
-	magic       = "sipward journal 1\n"
+	magic       = "sipward journal 2\n" // and run follows, in 8 bytes
 	headSize    = 8
 	maxEntry    = 1 << 20
 	segmentSize = 16 << 20
@@ -56,29 +62,74 @@ const (
 // checksum makes the table each time: package crc32 has one copy of it.
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
-// openJournal calls replay for each entry in dir, in their order, with the
-// segment that has it and a func that holds that segment. Then it begins a new
-// segment.
+// openJournal calls replay for each entry in dir that the backend does not have,
+// in their order, with the segment that has it and a func that holds that
+// segment. Then it begins a new segment.
 func openJournal(dir string, replay func(e *entry, segment int, hold func())) (*journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, segments: map[int]*held{}}
+	j := &journal{dir: dir, segments: map[int]*held{}, run: rand.Uint64()}
 	numbers, err := segmentsIn(dir)
 	if err != nil {
 		return nil, err
 	}
+	var l leftovers
 	for _, n := range numbers {
 		h := &held{}
 		j.segments[n], j.current = h, n
-		if err := j.read(n, h, func(e *entry) { replay(e, n, func() { h.refs++ }) }); err != nil {
+		if err := j.read(n, h, func(run uint64, e *entry) { l.add(n, run, e) }); err != nil {
 			return nil, err
 		}
+	}
+	for _, e := range l.left() {
+		replay(&e.entry, e.segment, func() { j.segments[e.segment].refs++ })
+	}
+	for _, n := range numbers {
 		j.drop(n)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j, j.rotate()
+}
+
+// leftovers are the entries of former processes, and up to where the backend has
+// them.
+type leftovers struct {
+	entries []leftover
+	written map[source]uint64
+}
+
+type leftover struct {
+	entry
+	run     uint64
+	segment int
+}
+
+// source is what entries are counted by.
+type source struct {
+	run uint64
+	aor location.AOR
+}
+
+func (l *leftovers) add(segment int, run uint64, e *entry) {
+	if e.kind != written {
+		l.entries = append(l.entries, leftover{*e, run, segment})
+		return
+	}
+	if l.written == nil {
+		l.written = map[source]uint64{}
+	}
+	from := source{run, e.aor}
+	l.written[from] = max(l.written[from], e.seq)
+}
+
+// left returns what the backend does not have.
+func (l *leftovers) left() []leftover {
+	return slices.DeleteFunc(l.entries, func(e leftover) bool {
+		seq, ok := l.written[source{e.run, e.aor}]
+		return ok && e.seq <= seq
+	})
 }
 
 // Adopt moves a journal, that of a process that is gone, to the one in dir.
@@ -135,7 +186,7 @@ func (j *journal) path(n int) string { return segmentPath(j.dir, n) }
 // read calls each for the entries of a segment. If it ends in the middle of an
 // entry, whose change nobody was told of, that is its end. If anything else is
 // wrong with it, a copy stays for somebody to look at.
-func (j *journal) read(n int, h *held, each func(*entry)) error {
+func (j *journal) read(n int, h *held, each func(run uint64, e *entry)) error {
 	data, err := os.ReadFile(j.path(n))
 	if err != nil {
 		return err
@@ -152,14 +203,15 @@ func (j *journal) read(n int, h *held, each func(*entry)) error {
 // readEntries calls each for all entries of a segment, and returns what is left
 // if there is one that it cannot read. The error wraps [io.ErrUnexpectedEOF] if
 // the segment ends within that.
-func readEntries(data []byte, each func(*entry)) (rest []byte, err error) {
-	if !strings.HasPrefix(string(data[:min(len(data), len(magic))]), magic) {
-		if strings.HasPrefix(magic, string(data)) {
-			return data, io.ErrUnexpectedEOF
-		}
+func readEntries(data []byte, each func(run uint64, e *entry)) (rest []byte, err error) {
+	switch {
+	case strings.HasPrefix(magic, string(data[:min(len(data), len(magic))])) && len(data) < len(magic)+8:
+		return data, io.ErrUnexpectedEOF
+	case !strings.HasPrefix(string(data[:min(len(data), len(magic))]), magic):
 		return data, errors.New("not a journal of this version")
 	}
-	data = data[len(magic):]
+	run := binary.LittleEndian.Uint64(data[len(magic):])
+	data = data[len(magic)+8:]
 	for len(data) > 0 {
 		if len(data) < headSize {
 			return data, io.ErrUnexpectedEOF
@@ -179,7 +231,7 @@ func readEntries(data []byte, each func(*entry)) (rest []byte, err error) {
 		if err != nil {
 			return data, err
 		}
-		each(&e)
+		each(run, &e)
 		data = data[headSize+size:]
 	}
 	return nil, nil
@@ -190,13 +242,42 @@ func readEntries(data []byte, each func(*entry)) (rest []byte, err error) {
 func (j *journal) append(e *entry, hold bool) (segment int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.seq++
+	e.seq = j.seq
 	j.buf = appendFrame(j.buf[:0], e)
 	if n := len(j.buf) - headSize; n > maxEntry {
 		return 0, fmt.Errorf("entry of %d bytes is too long", n)
 	}
+	if err := j.write(); err != nil {
+		return 0, err
+	}
+	if hold {
+		j.segments[j.current].refs++
+	}
+	return j.current, nil
+}
+
+// mark notes what the backend has. That it does not get into the journal does no
+// harm: then it is written once more.
+func (j *journal) mark(list []entry) {
+	if j == nil || len(list) == 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf = j.buf[:0]
+	for i := range list {
+		j.buf = appendFrame(j.buf, &list[i])
+	}
+	_ = j.write()
+	j.renew()
+}
+
+// write writes buf to the current segment.
+func (j *journal) write() error {
 	if j.file == nil || j.size >= segmentSize {
 		if err := j.rotate(); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if n, err := j.file.Write(j.buf); err != nil {
@@ -204,15 +285,11 @@ func (j *journal) append(e *entry, hold bool) (segment int, err error) {
 		if n > 0 {
 			j.abandon()
 		}
-		return 0, err
+		return err
 	}
 	j.size += int64(len(j.buf))
-	h := j.segments[j.current]
-	h.size = j.size
-	if hold {
-		h.refs++
-	}
-	return j.current, nil
+	j.segments[j.current].size = j.size
+	return nil
 }
 
 // appendFrame appends e with its length and checksum.
@@ -242,14 +319,15 @@ func (j *journal) rotate() error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteString(magic); err != nil {
+	head := binary.LittleEndian.AppendUint64([]byte(magic), j.run)
+	if _, err := f.Write(head); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(j.path(n)))
 	}
 	old := j.current
 	if j.file != nil {
 		j.file.Close() // what it has was given to the system
 	}
-	j.file, j.current, j.size, j.synced = f, n, int64(len(magic)), 0
+	j.file, j.current, j.size, j.synced = f, n, int64(len(head)), 0
 	j.segments[n] = &held{size: j.size}
 	j.drop(old)
 	return nil
@@ -267,6 +345,11 @@ func (j *journal) release(n int) {
 		h.refs--
 	}
 	j.drop(n)
+	j.renew()
+}
+
+// renew begins a new segment if the current one is large and has nothing pending.
+func (j *journal) renew() {
 	const worthIt = 1 << 20
 	if h := j.segments[j.current]; h != nil && h.refs == 0 && j.size > worthIt {
 		_ = j.rotate() // else it grows on, and the next append says what is wrong

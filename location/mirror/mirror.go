@@ -153,6 +153,11 @@ func Open(cfg Config) (*Store, error) {
 	if s.journal, err = openJournal(cfg.Dir, s.replay); err != nil {
 		return nil, fmt.Errorf("mirror: %w", err)
 	}
+	// What this process writes is then all its own, so that it can be told from
+	// what the backend has got.
+	if err := s.compact(); err != nil {
+		return nil, errors.Join(fmt.Errorf("mirror: %w", err), s.journal.close())
+	}
 	for _, fault := range s.journal.faults {
 		cfg.Logger.Error("part of the journal cannot be read, and is kept aside", "err", fault)
 	}

@@ -113,6 +113,15 @@ func (b *backend) Apply(ctx context.Context, aor location.AOR, c location.Change
 	return b.Memory.Apply(ctx, aor, c)
 }
 
+func (b *backend) Purge(ctx context.Context, limit int) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.Memory.Purge(ctx, limit)
+}
+
 func (b *backend) order() (aors []location.AOR) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -309,7 +318,7 @@ func TestStore_Killed(t *testing.T) {
 		b.fail(errGone)
 		second := start(t, cfg)
 		time.Sleep(time.Second)
-		for aor, want := range map[location.AOR]int{stays: 1, leaves: 0, moves: 2} {
+		for aor, want := range map[location.AOR]int{stays: 1, leaves: 0, moves: 1} { // and what the backend has is not known
 			if got := contacts(t, second.NoWait(), aor); len(got) != want {
 				t.Errorf("without the backend, %v has %v", aor, got)
 			}

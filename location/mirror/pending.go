@@ -47,9 +47,10 @@ func (k key) same(b *location.Binding) bool { return k.binding().Same(*b) }
 type pending struct {
 	reset    bool // the backend is to have nothing but what memory has
 	keys     []key
-	segment  int  // of the journal: the oldest one that has a part of this
-	replayed bool // by another process: the backend may have what is newer
-	failures int  // of the backend to take it, when it took others
+	segment  int    // of the journal: the oldest one that has a part of this
+	seq      uint64 // of the last entry of this
+	replayed bool   // by another process: the backend may have what is newer
+	failures int    // of the backend to take it, when it took others
 	since    time.Time
 }
 

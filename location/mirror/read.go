@@ -45,6 +45,8 @@ func (s *Store) Check(aor location.AOR) (stale bool, err error) {
 	}
 	age := s.cfg.Now().Sub(v.at)
 	switch {
+	case loaded && !s.healthy.Load():
+		return false, nil // asking would only cost time
 	case v.err == nil:
 		return s.cfg.MaxAge > 0 && age >= s.cfg.MaxAge, nil
 	case age >= patience:
@@ -62,6 +64,9 @@ func (s *Store) Certain() bool { return s.cfg.MaxAge == 0 && s.loaded.Load() }
 // Loaded reports whether all of the backend has been read, so that what only all
 // bindings together can tell, as [location.FlowFinder] does, can be relied on.
 func (s *Store) Loaded() bool { return s.loaded.Load() }
+
+// Healthy reports whether the backend did what it was asked last.
+func (s *Store) Healthy() bool { return s.healthy.Load() }
 
 // WhenLoaded calls done, from another goroutine, when [Store.Loaded] is true, or
 // when Run ends. It returns false, and never calls done, if it is true already.

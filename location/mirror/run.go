@@ -206,7 +206,7 @@ func (s *Store) sweep(ctx context.Context) {
 	for sleep(ctx, sweepInterval) {
 		n, err := b.purge.Purge(ctx, sweepLimit)
 		s.swept.Add(uint64(n))
-		if err != nil && ctx.Err() == nil {
+		if ctx.Err() == nil {
 			s.judge(err)
 		}
 	}
@@ -265,7 +265,10 @@ func (s *Store) compactStripe(st *stripe, first int) error {
 		}
 		have, _ := s.memory.Lookup(context.Background(), aor) // memory has no errors but those of ctx
 		c := p.change(have)
-		e := entry{aor: aor, at: p.since, reset: c.Reset, put: c.Put}
+		e := entry{aor: aor, at: p.since, put: c.Put}
+		if c.Reset {
+			e.kind = reset
+		}
 		for i := range c.Remove {
 			e.remove = append(e.remove, removeKey(&c.Remove[i], e.at))
 		}
@@ -274,7 +277,7 @@ func (s *Store) compactStripe(st *stripe, first int) error {
 			return err
 		}
 		s.journal.release(p.segment)
-		p.segment = segment
+		p.segment, p.seq = segment, e.seq
 	}
 	return nil
 }

@@ -56,11 +56,13 @@ func (s *Store) writeSome(ctx context.Context) bool {
 	changes := s.begin(aors)
 	errs := applyAll(ctx, b, changes)
 	var again []location.AOR
+	var marks []entry
 	for i, err := range errs {
-		if !s.end(ctx, changes[i].AOR, err) {
+		if !s.end(ctx, changes[i].AOR, err, &marks) {
 			again = append(again, changes[i].AOR)
 		}
 	}
+	s.journal.mark(marks)
 	switch {
 	case len(again) == 0:
 	case len(again) < len(changes): // it is about them, so let others go first
@@ -141,9 +143,9 @@ func (s *Store) begin(aors []location.AOR) []location.AORChange {
 	return changes
 }
 
-// end notes what became of the change of an AOR. It reports false if that is
-// pending again, and in no queue.
-func (s *Store) end(ctx context.Context, aor location.AOR, err error) bool {
+// end notes what became of the change of an AOR, in marks too if the backend has
+// it. It reports false if that is pending again, and in no queue.
+func (s *Store) end(ctx context.Context, aor location.AOR, err error, marks *[]entry) bool {
 	st := s.stripe(aor)
 	if errors.Is(err, location.ErrStale) {
 		s.stale.Add(1)
@@ -166,6 +168,7 @@ func (s *Store) end(ctx context.Context, aor location.AOR, err error) bool {
 	if r := st.reads[aor]; r != nil {
 		r.outdated = true
 	}
+	*marks = append(*marks, entry{aor: aor, seq: p.seq, at: s.cfg.Now(), kind: written})
 	s.journal.release(p.segment)
 	s.pending.Add(-1)
 	return true
@@ -215,7 +218,7 @@ func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.writing[aor] = &pending{segment: p.segment} // nothing is on its way any more
+	st.writing[aor] = &pending{segment: p.segment, seq: p.seq} // nothing is on its way any more
 	s.adopt(st, aor, has)
 	return nil
 }

@@ -46,7 +46,7 @@ func TestStore_OtherWriter(t *testing.T) {
 			t.Errorf("while the backend is away: %v", got)
 		}
 		b.fail(nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(6 * time.Second)
 		if got := contacts(t, s, aor); !slices.Equal(got, []string{other.Contact}) {
 			t.Errorf("when it is back: %v", got)
 		}
