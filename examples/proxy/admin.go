@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
@@ -30,6 +31,8 @@ func (p *Proxy) admin(ctx context.Context) error {
 	mux.HandleFunc("GET /readyz", p.serveReady)
 	mux.HandleFunc("GET /debug/state", p.serveState)
 	mux.Handle("GET /metrics", p.metrics.Handler())
+	mux.HandleFunc("POST /debug/explain", p.serveExplain)
+	mux.HandleFunc("GET /debug/decisions", p.serveDecisions)
 	mux.HandleFunc("POST /location/forget", p.serveForget)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -53,6 +56,7 @@ type stateView struct {
 	Source      sourceStats       `json:"source"` // of the tenants
 	Bindings    int               `json:"bindings"`
 	Location    *mirrorView       `json:"location,omitempty"` // with a database
+	Calls       *acct.Stats       `json:"calls,omitempty"`    // if records are made
 	Decisions   map[string]uint64 `json:"decisions"`          // by reason
 	Unavailable uint64            `json:"unavailable"`
 	Unreachable uint64            `json:"unreachable"`
@@ -81,6 +85,10 @@ func (p *Proxy) view() stateView {
 	}
 	if p.mirror != nil {
 		v.Location = viewMirror(p.mirror.Stats(), p.table.badRows.Load())
+	}
+	if p.calls != nil {
+		s := p.calls.stats()
+		v.Calls = &s
 	}
 	for _, r := range route.Reasons() {
 		v.Decisions[r.String()] = p.counters.reasons[r].Load()
@@ -137,9 +145,12 @@ func (p *Proxy) serveForget(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *Proxy) serveState(w http.ResponseWriter, _ *http.Request) {
+func (p *Proxy) serveState(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.view()) }
+
+func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false) // header fields have < and >
 	enc.SetIndent("", "  ")
-	enc.Encode(p.view()) // the client is gone if this fails
+	enc.Encode(v) // the client is gone if this fails
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 )
@@ -23,6 +24,24 @@ func BenchmarkProxy(b *testing.B) {
 	b.Run("REGISTER", func(b *testing.B) { benchmark(b, (*script).register) })
 	b.Run("OPTIONS", func(b *testing.B) { benchmark(b, (*script).options) })
 	b.Run("call in", func(b *testing.B) { benchmark(b, (*script).callIn) })
+	b.Run("recorded call in", func(b *testing.B) { benchmark(b, (*script).callIn, recording(b)) })
+}
+
+// recording has a proxy make records of calls, which nobody keeps.
+func recording(b *testing.B) func(*Proxy) {
+	cfg := callsConfig{Dir: b.TempDir(), Sink: "none", DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	cfg.New = func() acct.Sink { return acct.SinkFunc(func(context.Context, []acct.Record) error { return nil }) }
+	return func(p *Proxy) {
+		var err error
+		if p.calls, err = newCalls(cfg); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() {
+			if err := p.calls.close(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
 }
 
 // heap returns what is live, after a collection.
@@ -39,7 +58,7 @@ var (
 	benchPhone = netip.MustParseAddrPort("127.0.2.10:5060")
 )
 
-func benchmark(b *testing.B, begin func(*script)) {
+func benchmark(b *testing.B, begin func(*script), change ...func(*Proxy)) {
 	cfg, err := config.Parse([]byte(`
 listen: ["udp:127.0.0.1:5060"]
 admin: ""
@@ -52,6 +71,9 @@ tenants: [{setid: 10, domains: [tenant-a.test], destinations: [{uri: "sip:127.0.
 	p, err := newProxy(context.Background(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
+	}
+	for _, f := range change {
+		f(p)
 	}
 	s := &script{left: b.N, begin: begin, done: make(chan struct{}), closed: make(chan struct{})}
 	s.prepare()

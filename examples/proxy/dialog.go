@@ -18,22 +18,37 @@ import (
 
 var noAddr netip.AddrPort
 
-// toURI sends a request on in its dialog: to its next Route, else to the flow
-// that its Request-URI has as an alias, else to what the URI says.
-func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias location.Flow) {
-	var pbx []*tenant.Tenant
-	if d.Class != route.Phone {
-		pbx = p.state.Load().tenants.Candidates(c.Message.Source)
+// toURI sends a request on in its dialog, if need be when the name of the next
+// hop has been looked up.
+func (p *Proxy) toURI(c *relay.Context, d *route.Decision, o *outcome) {
+	pbx, targets, name := p.state.Load().senders(d, c.Message), o.targets, o.name
+	if name.Host == "" {
+		p.forwardTo(c, targets, pbx)
+		return
 	}
+	p.resolve(c, name, func(addr netip.Addr) {
+		targets[0][0].Remote = netip.AddrPortFrom(addr, portOf(name))
+		p.forwardTo(c, targets, pbx)
+	})
+}
+
+// senders returns the tenants whose PBX sent m, none if a phone did.
+func (st *state) senders(d *route.Decision, m *sipmsg.Message) []*tenant.Tenant {
+	if d.Class == route.Phone {
+		return nil
+	}
+	return st.tenants.Candidates(m.Source)
+}
+
+// nextHop returns where a request goes in its dialog: to its next Route, else to
+// the flow that its Request-URI has as an alias, else to what the URI says.
+func (p *Proxy) nextHop(c *relay.Context, uri string, alias location.Flow) outcome {
 	if c.NextRoute == "" && alias.Remote.IsValid() {
 		f, ok := p.find(alias)
-		if !ok { // its connection is gone, and nobody else's will do
-			p.counters.unreachable.Add(1)
-			c.Reply(480, "Temporarily Unavailable")
-			return
+		if !ok { // nobody else's connection will do
+			return outcome{err: errGone, status: 480}
 		}
-		p.forwardTo(c, relay.Target{Flow: f, RequestURI: uri}, pbx)
-		return
+		return outcome{targets: one(relay.Target{Flow: f, RequestURI: uri})}
 	}
 	next := uri
 	if c.NextRoute != "" {
@@ -45,13 +60,9 @@ func (p *Proxy) toURI(c *relay.Context, d *route.Decision, uri string, alias loc
 	t := relay.Target{Network: network, Local: local, RequestURI: uri}
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
-		p.forwardTo(c, t, pbx)
-		return
+		u = location.URI{}
 	}
-	p.resolve(c, u, func(addr netip.Addr) {
-		t.Remote = netip.AddrPortFrom(addr, portOf(u))
-		p.forwardTo(c, t, pbx)
-	})
+	return outcome{targets: one(t), name: u}
 }
 
 // wayTo returns the network and, if there is a choice, the listener for an
@@ -74,29 +85,33 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 	return network, local
 }
 
-// forwardTo sends the request to one target, which for a request of a PBX, that
-// of some tenants, is no phone of others: a proof of the dialog says nothing of
-// where the PBX wants its requests to go, and a NAT gives an address that it
-// had for a phone to another one.
-func (p *Proxy) forwardTo(c *relay.Context, t relay.Target, pbx []*tenant.Tenant) {
-	st, to := p.state.Load(), farEnd(&t)
+// forwardTo sends the request to the one target of targets, which for a request
+// of a PBX, that of some tenants, is no phone of others: a proof of the dialog
+// says nothing of where the PBX wants its requests to go, and a NAT gives an
+// address that it had for a phone to another one.
+func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, pbx []*tenant.Tenant) {
+	t := &targets[0][0]
+	st, to := p.state.Load(), farEnd(t)
 	if len(pbx) == 0 {
 		t.Edit = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(to.Remote)))
-		c.Forward(relay.Plan{Targets: one(t)})
+		plan := relay.Plan{Targets: targets}
+		p.watch(c, &plan)
+		c.Forward(plan)
 		return
 	}
-	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(func() { p.forwardTo(c, t, pbx) }) {
+	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(func() { p.forwardTo(c, targets, pbx) }) {
 		return // not before it is known whose phone is there
 	}
-	if !p.freeFor(pbx, to) {
+	if !p.freeFor(c, pbx, to) {
 		p.counters.reasons[route.ForeignTarget].Add(1)
 		c.Refuse(404, reasonPhrase(404))
 		return
 	}
-	plan := relay.Plan{Targets: one(t)}
+	plan := relay.Plan{Targets: targets}
 	if len(st.tenants.Candidates(to.Remote)) == 0 { // else it is a PBX or a carrier, whose word is left alone (P-26)
 		plan.Answer = p.phoneAnswers(c.Message.Method, st.sdpOf(pbx))
 	}
+	p.watch(c, &plan)
 	c.Forward(plan)
 }
 
@@ -108,10 +123,15 @@ func farEnd(t *relay.Target) location.Flow {
 	return location.Flow{Transport: t.Network, Remote: t.Remote}
 }
 
-// freeFor reports whether nobody's phone is there, or not of other tenants only.
-func (p *Proxy) freeFor(tenants []*tenant.Tenant, at location.Flow) bool {
+// freeFor reports whether nobody's phone is there, or one of the tenants, or of
+// the domain that the dialog began with, whoever has that now.
+func (p *Proxy) freeFor(c *relay.Context, tenants []*tenant.Tenant, at location.Flow) bool {
 	table := p.state.Load().tenants
+	proof, proved := p.proofOf(c)
 	return p.free(at, func(a location.AOR) bool {
+		if proved && p.seal.domain(a.Domain()) == proof.domain {
+			return true
+		}
 		tn, served := table.Domain(a.Domain())
 		return !served || slices.ContainsFunc(tenants, func(t *tenant.Tenant) bool { return t.SetID == tn.SetID }) // the table may be a new one
 	})

@@ -224,7 +224,7 @@ func TestDialog_RecordRoute(t *testing.T) {
 			text := w.a.ask(method, uri)
 			m := ph.Expect(method)
 			if routes := m.All("Record-Route"); len(routes) != want ||
-				want > 0 && routes[0] != "<sip:192.0.2.1:5060;lr;d="+w.proxy.seal.dialog(m.Get("Call-ID"))+">" {
+				want > 0 && routes[0] != "<sip:192.0.2.1:5060;lr"+w.proxy.seal.routeParams(m.Get("Call-ID"), w.a.Addr, "a.test")+">" {
 				t.Errorf("%s: %q", method, routes)
 			}
 			ph.Reply(m, 486, "phone")

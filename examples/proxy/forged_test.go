@@ -24,12 +24,12 @@ func TestForged_InDialog(t *testing.T) {
 	inWorld(t, threeTenants, func(w *world) {
 		ph := w.behind(simnet.FullCone, "401", "a.test")
 		p, _ := callIn(w.a, ph.at(w.a), ph)
-		proof := w.proxy.seal.dialog(p.callID)
+		proof := strings.TrimPrefix(w.proxy.seal.routeParams(p.callID, w.a.Addr, "a.test"), ";d=")
 		routes := []string{
 			"",
 			"Route: <sip:192.0.2.1:5060;lr>",
 			"Route: <sip:192.0.2.1:5060;lr;d=>",
-			"Route: <sip:192.0.2.1:5060;lr;d=" + w.proxy.seal.dialog("another call") + ">",
+			"Route: <sip:192.0.2.1:5060;lr" + w.proxy.seal.routeParams("another call", w.a.Addr, "a.test") + ">",
 			"Route: <sip:192.0.2.1:5060;lr;d=" + proof[:len(proof)-1] + ">",
 			"Route: <sip:192.0.2.1:5060;lr;d=" + proof + "A>",
 			"Route: <sip:10.0.1.10:5060;lr>",

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/location/mirror"
 )
@@ -19,18 +21,22 @@ import (
 type fresh struct {
 	*Proxy
 	stale   []location.AOR
-	loading bool // what only all bindings can tell was asked for, before there are all
+	loading bool   // what only all bindings can tell was asked for, before there are all
+	unknown error  // there may be bindings that were not seen
+	domain  string // the last one that was asked for
+	several bool   // there were others
 }
 
 // Lookup implements [route.Bindings].
 func (f *fresh) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
+	f.ask(aor)
 	stale, unknown := f.mirror.Check(aor)
 	if stale && !slices.Contains(f.stale, aor) {
 		f.stale = append(f.stale, aor)
 	}
 	bs, err := f.store.Lookup(ctx, aor)
-	if err == nil && len(bs) == 0 && unknown != nil {
-		return nil, unknown
+	if len(bs) == 0 && (stale || unknown != nil) && !f.mirror.Loaded() {
+		f.unknown = errors.Join(mirror.ErrUnknown, unknown)
 	}
 	for i := range bs {
 		// Whose phone is at its Contact is not known before all are.
@@ -41,14 +47,30 @@ func (f *fresh) Lookup(ctx context.Context, aor location.AOR) ([]location.Bindin
 
 // LookupContact implements [route.Bindings].
 func (f *fresh) LookupContact(ctx context.Context, contact location.AOR) ([]location.Entry, error) {
-	es, err := f.contacts.LookupContact(ctx, contact)
-	if err == nil && !f.mirror.Loaded() {
-		f.loading = true
-		if len(es) == 0 {
-			return nil, mirror.ErrUnknown
-		}
+	f.ask(contact)
+	if !f.mirror.Loaded() {
+		f.loading, f.unknown = true, mirror.ErrUnknown
 	}
-	return es, err
+	return f.contacts.LookupContact(ctx, contact)
+}
+
+// ask notes which domains were asked for.
+func (f *fresh) ask(aor location.AOR) {
+	f.several = f.several || f.domain != "" && f.domain != aor.Domain()
+	f.domain = aor.Domain()
+}
+
+// settle replaces a decision of a PBX's request that bindings which were not seen
+// could change. Without the database nobody knows when they will be seen; then
+// the phone is called that is known, if it can be no other tenant's.
+func (f *fresh) settle(req *route.Request, d *route.Decision) {
+	if f.unknown == nil || d.Class != route.PBX || req.InDialog || d.Action == route.Local {
+		return
+	}
+	if d.Action == route.ToPhones && !f.several && !f.mirror.Healthy() {
+		return
+	}
+	*d = route.Decision{Action: route.Reply, Status: 503, Reason: route.StoreFailed, Class: d.Class, Set: -1, Err: f.unknown, Trail: d.Trail}
 }
 
 // certain reports whether memory alone tells where phones are.

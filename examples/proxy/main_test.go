@@ -33,7 +33,7 @@ func TestCommands(t *testing.T) {
 	for _, name := range []string{
 		"serve", "demo", "version", "db init", "db check", "domain add", "domain list", "domain rm",
 		"dispatcher add", "dispatcher list", "dispatcher rm", "dispatcher set-state",
-		"location list", "location show", "location rm", "status", "backup", "restore", "import endpoint-locations",
+		"location list", "location show", "location rm", "status", "verify-cdr", "backup", "restore", "import endpoint-locations",
 	} {
 		if !names[name] {
 			t.Errorf("there is no command %q", name)

@@ -41,53 +41,66 @@ func (p *Proxy) Route(c *relay.Context) {
 		return
 	}
 	src := route.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}
-	d, held := p.decide(c, st, req, src)
+	ask := route.Decide
+	if p.debug {
+		ask = route.Explain
+	}
+	d, f := p.decide(st, req, src, ask)
 	c.Tag = p.metrics.Group(d.Class, d.Set, c.Message.ToTag != "")
-	if held {
+	if f != nil {
+		if p.refreshed(c, f) {
+			p.follow(c, st, &d, true)
+			return
+		}
+		f.settle(req, &d)
+	}
+	o := p.outcome(c, st, &d, src, uri, alias)
+	if o.err != nil && p.state.Load() != st { // the tenants have changed meanwhile
+		p.Route(c)
 		return
 	}
+	p.follow(c, st, &d, false)
 	p.counters.reasons[d.Reason].Add(1)
 	p.noteDecision(c, &d)
 	if d.ToDiffers {
 		p.counters.toDiffers.Add(1)
 	}
-	if p.debug {
-		p.log.Debug("routed", "method", c.Message.Method, "uri", c.RequestURI, "src", src.Addr,
-			"call_id", c.Message.CallID, "decision", d.String())
+	p.tell(c, st, req, src, &d, &o)
+	if c.Message.ToTag != "" && d.Reason == route.InDialog {
+		p.calls.inDialog(c.Message)
 	}
-	switch d.Action {
-	case route.ToPhones:
-		p.toPhones(c, st, &d)
-	case route.ToSet:
-		p.toSet(c, st, &d, src, uri)
-	case route.ToURI:
-		p.toURI(c, &d, uri, alias)
-	case route.Wait:
-		p.hold(c, st, &d)
-	case route.Local:
-		c.Refuse(200, "OK", allow, "Accept: */*", "Supported: ")
-	case route.Reply:
-		p.refuse(c, &d)
+	switch {
+	case d.Action == route.Wait:
+		p.hold(c, &d, &o)
+	case o.targets == nil:
+		p.answer(c, &d, &o)
+	case d.Action == route.ToPhones:
+		p.toPhones(c, st, &d, &o)
+	case d.Action == route.ToSet:
+		p.toSet(c, st, &d, &o, uri)
 	default:
-		c.Drop()
+		p.toURI(c, &d, &o)
 	}
 }
 
-// decide asks the routing function. It reports held if the request waits for the
-// database first.
-func (p *Proxy) decide(c *relay.Context, st *state, req *route.Request, src route.Source) (d route.Decision, held bool) {
+// routing is [route.Decide] or [route.Explain].
+type routing func(ctx context.Context, req *route.Request, src route.Source, w *route.World) route.Decision
+
+// decide asks a routing function. It also returns what that has seen of the
+// bindings if memory alone may not tell, else nil.
+func (p *Proxy) decide(st *state, req *route.Request, src route.Source, ask routing) (route.Decision, *fresh) {
 	ctx := context.Background()
 	if p.certain() {
-		return route.Decide(ctx, req, src, &st.world), false
+		return ask(ctx, req, src, &st.world), nil
 	}
 	f := &fresh{Proxy: p}
 	w := st.world
 	w.Bindings = f
-	d = route.Decide(ctx, req, src, &w)
-	if c.Message.Method == "REGISTER" && d.Action == route.ToSet {
+	d := ask(ctx, req, src, &w)
+	if req.Method == "REGISTER" && d.Action == route.ToSet {
 		_, _ = f.Lookup(ctx, d.AOR) // what is stored already matters when it comes back
 	}
-	return d, p.refreshed(c, f)
+	return d, f
 }
 
 // requests saves an allocation for each request: one lives as long as [Proxy.Route].
@@ -102,10 +115,8 @@ func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged b
 	if m.ToTag != "" {
 		flow, rest, err := p.alias.Parse(uri)
 		req.Alias, uri, forged = flow, rest, errors.Is(err, natfix.ErrForged)
-		for _, own := range c.OwnRoutes {
-			req.Trusted = req.Trusted || p.seal.proves(own, m.CallID)
-		}
-		req.Trusted = req.Trusted && !forged
+		proof, proved := p.proofOf(c)
+		req.Trusted, req.Peer = proved && !forged, proof.pbx
 	}
 	if uri != m.RequestURI {
 		req.Target, _ = location.ParseURI(uri)
@@ -116,6 +127,16 @@ func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged b
 		}
 	}
 	return uri, forged
+}
+
+// proofOf returns what one of our Routes says of the dialog.
+func (p *Proxy) proofOf(c *relay.Context) (proof, bool) {
+	for _, own := range c.OwnRoutes {
+		if said, ok := p.seal.proves(own, c.Message.CallID); ok {
+			return said, true
+		}
+	}
+	return proof{}, false
 }
 
 // ackPeer sends an ACK that has no Route of this dialog to where the 2xx came
@@ -134,6 +155,7 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 		}
 	}
 	p.counters.reasons[route.InDialog].Add(1)
+	p.calls.inDialog(c.Message)
 	t, from := relay.Target{Flow: f, RequestURI: uri}, route.PBX
 	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
 		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote()))), route.Phone
@@ -145,38 +167,34 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 
 func one(t relay.Target) [][]relay.Target { return [][]relay.Target{{t}} }
 
-// refuse answers a request that goes nowhere.
-func (p *Proxy) refuse(c *relay.Context, d *route.Decision) {
-	if d.Err != nil {
+// answer answers a request that goes nowhere.
+func (p *Proxy) answer(c *relay.Context, d *route.Decision, o *outcome) {
+	switch {
+	case errors.Is(d.Err, mirror.ErrUnknown): // which the log has been told, once
+	case d.Err != nil:
 		p.log.Error("bindings cannot be looked up", "call_id", c.Message.CallID, "err", d.Err)
-	}
-	if d.Reason == route.Ambiguous {
+	case d.Reason == route.Ambiguous:
 		p.log.Warn("ambiguous request refused", "method", c.Message.Method, "uri", c.RequestURI,
 			"src", c.Message.Source, "call_id", c.Message.CallID)
+	case o.err != nil && d.Action == route.ToSet:
+		p.counters.unavailable.Add(1)
+		p.log.Warn("no PBX for a request", "setid", d.Set, "method", c.Message.Method, "call_id", c.Message.CallID, "err", o.err)
+	case o.err != nil:
+		p.counters.unreachable.Add(1)
 	}
-	if errors.Is(d.Err, mirror.ErrUnknown) { // it will be known
-		c.Refuse(503, "Service Unavailable", "Retry-After: 5")
-		return
-	}
-	c.Refuse(d.Status, reasonPhrase(d.Status))
-}
-
-// hold lets the request wait, once, for the REGISTER that it has overtaken.
-func (p *Proxy) hold(c *relay.Context, st *state, d *route.Decision) {
-	if c.Retried || !p.pending.wait(d.AOR, c.Retry) {
-		p.counters.reasons[route.Missing].Add(1)
-		p.missing(c, st, d.Set)
-	}
-}
-
-// missing answers a request to a user that is not registered.
-func (p *Proxy) missing(c *relay.Context, st *state, set int) {
-	status := st.missing(set, c.Message.Method)
-	if status == route.Silent {
+	if o.status == 0 {
 		c.Drop()
 		return
 	}
-	c.Refuse(int(status), reasonPhrase(int(status)))
+	c.Refuse(o.status, reasonPhrase(o.status), o.fields...)
+}
+
+// hold lets the request wait, once, for the REGISTER that it has overtaken.
+func (p *Proxy) hold(c *relay.Context, d *route.Decision, o *outcome) {
+	if c.Retried || !p.pending.wait(d.AOR, c.Retry) {
+		p.counters.reasons[route.Missing].Add(1)
+		p.answer(c, d, o)
+	}
 }
 
 // missing is what the operator wants to be answered for a phone that is not
@@ -194,19 +212,8 @@ func (st *state) missing(set int, method string) route.Answer {
 
 // toSet sends the request to a PBX of a set, the others being there if that
 // one does not answer.
-func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string) {
-	targets, err := p.destinations(st, d, c.Message, src)
-	if err != nil && p.state.Load() != st { // the tenants have changed meanwhile
-		p.Route(c)
-		return
-	}
-	if err != nil {
-		p.counters.unavailable.Add(1)
-		p.log.Warn("no PBX for a request", "setid", d.Set, "method", c.Message.Method, "call_id", c.Message.CallID, "err", err)
-		c.Refuse(503, "Service Unavailable", "Retry-After: 10")
-		return
-	}
-	plan := relay.Plan{Targets: targets, Failover: true, Begin: p.begin}
+func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, o *outcome, uri string) {
+	plan := relay.Plan{Targets: o.targets, Failover: true, Begin: p.begin}
 	if c.Message.Method == "REGISTER" {
 		p.register(c, st, d, plan)
 		return
@@ -216,10 +223,17 @@ func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, src route.
 		sdp = st.sdp(d.Set)
 	}
 	edit := p.phoneEdit(c, sdp)
-	for i := range targets {
-		targets[i][0].RequestURI, targets[i][0].Edit = uri, edit
+	for i := range o.targets {
+		o.targets[i][0].RequestURI, o.targets[i][0].Edit = uri, edit
 	}
-	p.keepDialog(c.Message, &plan)
+	if beginsDialog(c.Message) {
+		plan.RecordRoute = true
+		for i := range o.targets {
+			t := &o.targets[i][0]
+			t.RouteParams = p.seal.routeParams(c.Message.CallID, t.Remote, d.AOR.Domain())
+		}
+	}
+	p.watch(c, &plan)
 	c.Forward(plan)
 }
 
@@ -295,26 +309,12 @@ func addressOf(value string) string {
 }
 
 // toPhones sends a request of a PBX to the phones of a user.
-func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision) {
-	var plan relay.Plan
-	var all []relay.Target
-	for i := range d.Targets {
-		if t, ok := p.phone(d.AOR, &d.Targets[i]); ok {
-			all = append(all, t)
-		}
+func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision, o *outcome) {
+	plan := relay.Plan{Targets: o.targets, Answer: p.phoneAnswers(c.Message.Method, st.sdp(d.Set))}
+	if beginsDialog(c.Message) {
+		plan.RecordRoute, plan.RouteParams = true, p.seal.routeParams(c.Message.CallID, c.Message.Source, d.AOR.Domain())
 	}
-	if len(all) == 0 { // registered, but over connections that are gone
-		p.counters.unreachable.Add(1)
-		if st.missing(d.Set, c.Message.Method) == route.Silent { // an Asterisk takes any answer for a sign of life
-			c.Drop()
-			return
-		}
-		c.Refuse(480, "Temporarily Unavailable")
-		return
-	}
-	plan.Targets = groupsOf(all, c.Message.Method, d)
-	p.keepDialog(c.Message, &plan)
-	plan.Answer = p.phoneAnswers(c.Message.Method, st.sdp(d.Set))
+	p.watch(c, &plan)
 	c.Forward(plan)
 }
 
@@ -335,23 +335,28 @@ func groupsOf(all []relay.Target, method string, d *route.Decision) [][]relay.Ta
 	return groups
 }
 
-// keepDialog puts us into the route of the dialog that m may begin.
-func (p *Proxy) keepDialog(m *sipmsg.Message, plan *relay.Plan) {
+// beginsDialog reports whether m may begin a dialog, which is to stay on us.
+func beginsDialog(m *sipmsg.Message) bool {
 	switch m.Method {
 	case "INVITE", "SUBSCRIBE", "REFER":
-		if m.ToTag == "" {
-			plan.RecordRoute, plan.RouteParams = true, p.seal.routeParams(m.CallID)
-		}
+		return m.ToTag == ""
 	}
+	return false
 }
 
 // reasonPhrase returns the phrase for a status of a decision.
 func reasonPhrase(status int) string {
 	switch status {
+	case 200:
+		return "OK"
+	case 400:
+		return "Bad Request"
 	case 403:
 		return "Forbidden"
 	case 404:
 		return "Not Found"
+	case 408:
+		return "Request Timeout"
 	case 416:
 		return "Unsupported URI Scheme"
 	case 480:

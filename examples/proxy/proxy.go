@@ -51,12 +51,14 @@ type Proxy struct {
 	sets        *dispatcher.Dispatcher
 	source      *source
 	transitions *transitions
+	calls       *calls // nil if no records are made
 
 	hangup <-chan os.Signal // asks for the configuration to be read again; nil: never
 	reread func() (*config.Config, error)
 
 	state      atomic.Pointer[state]
 	listening  atomic.Bool
+	recent     recent
 	counters   counters
 	background sync.WaitGroup // look-ups of names
 }
@@ -104,6 +106,9 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 	if p.bindings, err = openBindings(cfg, p.db, p); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
 	}
+	if p.calls, err = openCalls(cfg, p.db, log); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
 	if p.registrar, err = p.newRegistrar(); err != nil {
 		return nil, err
 	}
@@ -148,7 +153,9 @@ func (p *Proxy) makeKeys() error {
 
 // Close gives up what newProxy has taken. Call it when Run has returned, if that
 // was called.
-func (p *Proxy) Close() error { return errors.Join(p.bindings.close(), p.closeDatabase()) }
+func (p *Proxy) Close() error {
+	return errors.Join(p.calls.close(), p.bindings.close(), p.closeDatabase())
+}
 
 func (p *Proxy) closeDatabase() error {
 	if p.db == nil {
@@ -190,6 +197,9 @@ func (p *Proxy) serve(ctx context.Context) error {
 	run("keepalive", p.keepAlive)
 	run("load", p.observe)
 	run("transitions", p.transitions.run)
+	if p.calls != nil {
+		run("calls", p.calls.run)
+	}
 	if p.cfg.Admin.IsValid() {
 		run("admin", p.admin)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -12,23 +13,36 @@ import (
 	"github.com/sipward/sipward/natfix"
 )
 
-// phone returns the target that a binding of aor is. It reports false if the
-// phone cannot be reached.
-func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, bool) {
+var (
+	errNamed   = errors.New("it is to be found by a name, which nobody looks up for a phone")
+	errForeign = errors.New("its Contact is another tenant's phone")
+	errGone    = errors.New("its connection is gone")
+)
+
+// phone returns the target that a binding of aor is. An error says why the phone
+// cannot be reached.
+func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, error) {
 	hop, err := natfix.Next(*b)
-	if err != nil || !hop.Remote.IsValid() {
-		return relay.Target{}, false
+	switch {
+	case err != nil:
+		return relay.Target{}, err
+	case !hop.Remote.IsValid():
+		return relay.Target{}, errNamed
 	}
 	at := location.Flow{Transport: hop.Transport, Local: hop.Local, Remote: hop.Remote}
 	// A Contact proves nothing: whoever registers one that is somebody else's
 	// address must not make that phone ring.
 	if !b.Flow.Remote.IsValid() && !p.free(at, func(a location.AOR) bool { return a.Domain() == aor.Domain() }) {
-		p.log.Warn("phone not called: its Contact is another tenant's phone", "aor", aor, "contact", b.Contact)
-		return relay.Target{}, false
+		return relay.Target{}, errForeign
 	}
 	f, ok := p.find(at)
-	ok = ok && p.conns.has(f, aor)
-	return relay.Target{Flow: f, RequestURI: hop.RequestURI, Route: hop.Route, Context: b.Q}, ok
+	switch {
+	case ok && p.conns.has(f, aor):
+		return relay.Target{Flow: f, RequestURI: hop.RequestURI, Route: hop.Route, Context: b.Q}, nil
+	case at.Transport == "udp":
+		return relay.Target{}, transport.ErrNoListener
+	}
+	return relay.Target{}, errGone
 }
 
 // free reports whether the end of a flow is nobody's phone, or one of ours as

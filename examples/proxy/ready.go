@@ -17,11 +17,15 @@ type part struct {
 // parts returns all parts. One that works with less than it should, as without a
 // database that it can do without for a while, is ready, and its detail tells.
 func (p *Proxy) parts() []part {
-	return []part{
+	all := []part{
 		{"listeners", p.listening.Load(), fmt.Sprintf("%d", len(p.cfg.Listen))},
 		p.source.part(),
 		p.bindings.part(),
 	}
+	if p.calls != nil {
+		all = append(all, p.calls.part())
+	}
+	return all
 }
 
 func (b *bindings) part() part {

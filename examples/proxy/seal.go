@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,23 +56,63 @@ func (s *seal) token(aor location.AOR, b location.Binding) string {
 // routeParam is the parameter of our Record-Route that proves a dialog.
 const routeParam = "d"
 
-// routeParams returns the parameters for the Record-Route of a dialog.
-func (s *seal) routeParams(callID string) string {
-	return ";" + routeParam + "=" + s.dialog(callID)
+const (
+	proofSize  = 9 // of what authenticates a dialog
+	domainSize = 6 // of what stands for a domain
+)
+
+// proof is what our Record-Route says of its dialog, so that requests in it are
+// judged by how it began and not by what tenants and PBXes are now.
+type proof struct {
+	pbx    netip.AddrPort   // the PBX
+	domain [domainSize]byte // stands for the domain of the phone
 }
 
-func (s *seal) dialog(callID string) string {
-	sum := s.sum("dialog", callID)
-	return encoding.EncodeToString(sum[:9])
+// domain returns what stands for a domain.
+func (s *seal) domain(domain string) (short [domainSize]byte) {
+	sum := s.sum("domain", domain)
+	copy(short[:], sum[:])
+	return short
 }
 
-// proves reports whether uri, of a Route, is one that we put into the dialog
-// with this Call-ID.
-func (s *seal) proves(uri, callID string) bool {
+// routeParams returns the parameters for the Record-Route of a dialog between a
+// PBX and a phone of a domain.
+func (s *seal) routeParams(callID string, pbx netip.AddrPort, domain string) string {
+	short := s.domain(domain)
+	payload := append(pbx.Addr().Unmap().AsSlice(), byte(pbx.Port()>>8), byte(pbx.Port()))
+	payload = append(payload, short[:]...)
+	sum := s.dialog(callID, payload)
+	return ";" + routeParam + "=" + encoding.EncodeToString(append(sum[:], payload...))
+}
+
+func (s *seal) dialog(callID string, payload []byte) (short [proofSize]byte) {
+	sum := s.sum("dialog", callID, string(payload))
+	copy(short[:], sum[:])
+	return short
+}
+
+// proves returns what uri, of a Route, says of the dialog with this Call-ID, if
+// we put it there.
+func (s *seal) proves(uri, callID string) (p proof, ok bool) {
 	_, rest, ok := strings.Cut(uri, ";"+routeParam+"=")
 	if !ok {
-		return false
+		return p, false
 	}
 	value, _, _ := strings.Cut(rest, ";")
-	return subtle.ConstantTimeCompare([]byte(value), []byte(s.dialog(callID))) == 1
+	b, err := encoding.DecodeString(value)
+	if err != nil || len(b) < proofSize+2+domainSize {
+		return p, false
+	}
+	payload := b[proofSize:]
+	want := s.dialog(callID, payload)
+	if subtle.ConstantTimeCompare(b[:proofSize], want[:]) != 1 {
+		return p, false
+	}
+	address := payload[:len(payload)-domainSize-2]
+	port := payload[len(address):]
+	copy(p.domain[:], port[2:])
+	if addr, ok := netip.AddrFromSlice(address); ok {
+		p.pbx = netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
+	}
+	return p, true
 }

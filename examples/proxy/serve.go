@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sipward/sipward/acct/mysqlacct"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/location/mysqlloc"
 )
@@ -74,7 +75,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // what belongs to one that runs: ports, and the spool.
 func checkAll(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	bare := *cfg
-	bare.Store = config.StoreMemory
+	bare.Store, bare.Acct.To = config.StoreMemory, config.AcctOff
 	p, err := newProxy(ctx, &bare, log)
 	if err != nil {
 		return usage(err)
@@ -83,11 +84,16 @@ func checkAll(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	if text := p.source.Stats().Error; text != "" {
 		return errors.New("tenants: " + text)
 	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if cfg.Calls() == config.AcctMySQL {
+		if _, err := mysqlacct.New(ctx, p.db, mysqlacct.Config{}); err != nil {
+			return err
+		}
+	}
 	if cfg.Bindings() == config.StoreMemory {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	s, err := mysqlloc.New(ctx, p.db, mysqlloc.Config{})
 	if err != nil {
 		return err

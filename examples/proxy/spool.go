@@ -19,35 +19,50 @@ var errLocked = errors.New("in use by another process")
 // claimSpool takes a directory in root for the journal of this process. It moves
 // there what processes that are gone have left in the others.
 func claimSpool(root string) (dir string, release func(), err error) {
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	err = unclaimed(root, func(path string, unlock func()) error {
+		if dir == "" {
+			dir, release = path, unlock
+			return nil
+		}
+		defer unlock()
+		return mirror.Adopt(dir, path)
+	})
+	if err != nil {
+		if dir != "" {
+			release()
+		}
 		return "", nil, err
 	}
+	return dir, release, nil
+}
+
+// unclaimed calls use with each directory in root that no other process has, the
+// first one, which there is always, and those that were used before. Until unlock
+// is called they are this process's.
+func unclaimed(root string, use func(dir string, unlock func()) error) error {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	found := false
 	for n := range maxSpools {
 		path := filepath.Join(root, strconv.Itoa(n))
 		unlock, err := lockFile(path + ".lock")
 		switch {
 		case errors.Is(err, errLocked):
 		case err != nil:
-			if dir != "" {
-				release()
-			}
-			return "", nil, err
-		case dir == "":
-			dir, release = path, unlock
+			return err
 		default:
-			err := mirror.Adopt(dir, path)
-			unlock()
-			if err != nil {
-				release()
-				return "", nil, err
+			found = true
+			if err := use(path, unlock); err != nil {
+				return err
 			}
 		}
-		if _, err := os.Stat(filepath.Join(root, strconv.Itoa(n+1)+".lock")); dir != "" && err != nil {
-			return dir, release, nil // there has never been another one
+		if _, err := os.Stat(filepath.Join(root, strconv.Itoa(n+1)+".lock")); found && err != nil {
+			return nil // there has never been another one
 		}
 	}
-	if dir == "" {
-		return "", nil, fmt.Errorf("%s: %w", root, errLocked)
+	if !found {
+		return fmt.Errorf("%s: %w", root, errLocked)
 	}
-	return dir, release, nil
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
@@ -25,6 +26,9 @@ func (p *Proxy) measure() error {
 	}
 	if p.mirror != nil {
 		all = append(all, mirrorMetrics(func() mirrorStats { return mirrorStats{p.mirror.Stats(), p.table.badRows.Load()} }))
+	}
+	if p.calls != nil {
+		all = append(all, callMetrics(p.calls.stats))
 	}
 	if p.db != nil {
 		all = append(all, collectors.NewDBStatsCollector(p.db, database.Name(string(p.cfg.Database))))
@@ -84,7 +88,7 @@ func transportMetrics(take func() transport.Stats) prometheus.Collector {
 			put(float64(s.Handshakes), "handshake")
 		}),
 		metrics.Counter("transport_dials_total", "Connections that the proxy tried to open.", func(s S) uint64 { return s.Dialed }),
-		metrics.Counter("transport_dial_errors_total", "Those of them that failed.", func(s S) uint64 { return s.DialErrors }),
+		metrics.Counter("transport_dial_errors_total", "Connections that the proxy could not open.", func(s S) uint64 { return s.DialErrors }),
 		metrics.Counters("transport_closed_total", "Connections that the proxy closed.", []string{"reason"}, func(s S, put putFunc) {
 			put(float64(s.Idle), "idle")
 			put(float64(s.Slow), "slow")
@@ -97,12 +101,12 @@ func transportMetrics(take func() transport.Stats) prometheus.Collector {
 func guardMetrics(take func() guard.Stats) prometheus.Collector {
 	type S = guard.Stats
 	return metrics.Source(take,
-		metrics.Counters("guard_failures_total", "What sources have done wrong.", []string{"reason"}, func(s S, put putFunc) {
+		metrics.Counters("guard_failures_total", "What sources have done wrong, such as registering in vain.", []string{"reason"}, func(s S, put putFunc) {
 			for reason, n := range s.Failures {
 				put(float64(n), reason.String())
 			}
 		}),
-		metrics.Counter("guard_unproven_failures_total", "Those of them that somebody else may have sent.", func(s S) uint64 { return s.Unproven }),
+		metrics.Counter("guard_unproven_failures_total", "Of what sources have done wrong, that which somebody else may have sent in their name.", func(s S) uint64 { return s.Unproven }),
 		metrics.Counter("guard_bans_total", "Bans that were earned.", func(s S) uint64 { return s.Earned }),
 	)
 }
@@ -121,6 +125,39 @@ func droppedMetrics(take func() dropped) prometheus.Collector {
 		put(float64(s.transport.Garbage), "garbage")
 		put(float64(s.transport.NUL), "nul")
 	}))
+}
+
+func callMetrics(take func() acct.Stats) prometheus.Collector {
+	type S = acct.Stats
+	sinks := func(of func(acct.SinkStats) uint64) func(S) uint64 {
+		return func(s S) (sum uint64) {
+			for _, sink := range s.Sinks {
+				sum += of(sink)
+			}
+			return sum
+		}
+	}
+	written := sinks(func(s acct.SinkStats) uint64 { return s.Written })
+	lost := sinks(func(s acct.SinkStats) uint64 { return s.Dropped })
+	rejected := sinks(func(s acct.SinkStats) uint64 { return s.Rejected })
+	return metrics.Source(take,
+		metrics.Gauge("calls_active", "Calls that ring or are up.", func(s S) int { return s.Open }),
+		metrics.Counters("calls_total", "Calls that have ended, by what became of them.", []string{"cause"}, func(s S, put putFunc) {
+			for cause, n := range s.Recorded {
+				put(float64(n), cause.String())
+			}
+		}),
+		metrics.Counter("calls_unfollowed_total", "Calls that were answered and not followed to their end, since there were too many.", func(s S) uint64 { return s.Unfollowed }),
+		metrics.Counters("acct_records_total", "Records of calls, by what became of them: dropped ones were too old, rejected ones will never be taken.", []string{"result"}, func(s S, put putFunc) {
+			put(float64(written(s)), "written")
+			put(float64(lost(s)), "dropped")
+			put(float64(rejected(s)), "rejected")
+		}),
+		metrics.Gauge("acct_queue_length", "Records that wait.", sinks(func(s acct.SinkStats) uint64 { return s.Queued })),
+		metrics.Counter("acct_write_failures_total", "Attempts to write records that failed.", sinks(func(s acct.SinkStats) uint64 { return s.Failures })),
+		metrics.Gauge("acct_journal_bytes", "Size of the journal of calls.", func(s S) int64 { return s.Bytes }),
+		metrics.Counter("acct_journal_lost_bytes_total", "What the disk did not take of the journal of calls in time.", func(s S) uint64 { return s.Lost }),
+	)
 }
 
 func (p *Proxy) decisionMetrics() prometheus.Collector {
@@ -152,7 +189,7 @@ func tenantMetrics(take func() sourceStats) prometheus.Collector {
 			put(float64(s.Loads-s.Failures), "ok")
 			put(float64(s.Failures), "error")
 		}),
-		metrics.Gauges("tenant_problems", "What is wrong with the tenants, each problem for itself.", []string{"kind"}, func(s S, put putFunc) {
+		metrics.Gauges("tenant_problems", "What is wrong with tenants and PBXes, as /debug/state lists it.", []string{"kind"}, func(s S, put putFunc) {
 			n := map[string]int{problemDatabase: 0, problemRow: 0, problemConflict: 0, problemName: 0, problemSet: 0, problemShared: 0}
 			for i := range s.Problems {
 				n[s.Problems[i].Kind]++
@@ -233,9 +270,9 @@ func mirrorMetrics(take func() mirrorStats) prometheus.Collector {
 		metrics.Flag("location_mirror_healthy", "1 if the database took and gave the last bindings it was asked for.", func(s S) bool { return s.Healthy }),
 		metrics.Flag("location_mirror_loaded", "1 if all bindings of the database have been read.", func(s S) bool { return s.Loaded }),
 		metrics.Gauge("location_mirror_pending", "AORs of which the database lacks changes.", func(s S) int { return s.Pending }),
-		metrics.Gauge("location_mirror_oldest_pending_seconds", "For how long it lacks one.", func(s S) float64 { return s.Oldest.Seconds() }),
+		metrics.Gauge("location_mirror_oldest_pending_seconds", "For how long the database lacks a change.", func(s S) float64 { return s.Oldest.Seconds() }),
 		metrics.Counter("location_mirror_written_total", "AORs whose changes the database has got.", func(s S) uint64 { return s.Written }),
-		metrics.Counter("location_mirror_stale_total", "Those of them that another writer was ahead with.", func(s S) uint64 { return s.Stale }),
+		metrics.Counter("location_mirror_stale_total", "AORs of which the database had a later change of another writer.", func(s S) uint64 { return s.Stale }),
 		metrics.Counter("location_mirror_refused_total", "AORs whose changes the database will never take.", func(s S) uint64 { return s.Refused }),
 		metrics.Counter("location_mirror_failures_total", "Failures of the database.", func(s S) uint64 { return s.Failures }),
 		metrics.Counter("location_mirror_rows_total", "Bindings read from the database at the start.", func(s S) uint64 { return s.Rows }),

@@ -51,6 +51,7 @@ type world struct {
 	a, b, c *pbx   // at the addresses of threeTenants
 
 	table  *slowTable // what the next proxy has its bindings in; nil: memory
+	ledger *ledger    // where it writes records of calls to; nil: nowhere
 	stop   func()     // ends the proxy
 	peers  []*siptestx.Peer
 	used   byte // of the addresses on the Internet
@@ -112,6 +113,9 @@ func (w *world) start() {
 	}
 	if w.table != nil {
 		w.table.under(p)
+	}
+	if w.ledger != nil {
+		w.ledger.under(p)
 	}
 	for _, l := range w.cfg.Listen {
 		if err := w.listen(p, l); err != nil {

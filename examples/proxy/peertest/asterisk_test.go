@@ -16,7 +16,7 @@ import (
 // exactly what it has stored. It answers OPTIONS.
 type asterisk struct {
 	*peer
-	password string // of all users
+	password string // of all users; "" for none
 	contacts map[string][]stored
 	refused  int // REGISTERs with a wrong password
 }
@@ -97,6 +97,9 @@ func (a *asterisk) store(aor, contact, expires string) {
 // authentic checks the password (RFC 2617 section 3.2.2). Like Asterisk, it
 // does not compare the uri with the Request-URI.
 func (a *asterisk) authentic(m *message) bool {
+	if a.password == "" {
+		return true
+	}
 	given := digestParams(m.get("Authorization"))
 	secret := digest(user(uriOf(m.get("To"))), "asterisk", a.password)
 	asked := digest(m.method(), given["uri"])
@@ -145,4 +148,34 @@ func (a *asterisk) contact(user string) string {
 // dial calls a Contact, as Dial(PJSIP/…) does.
 func (a *asterisk) dial(uri string) *dialog {
 	return a.call(uri, fmt.Sprintf("sip:999@%v", a.addr.Addr()))
+}
+
+// rings calls a Contact and checks that the phone h rings, called by the
+// Contact that it has registered itself. The phone is busy.
+func (a *asterisk) rings(uri string, h *peer, contact string) {
+	a.t.Helper()
+	d := a.dial(uri)
+	m := h.expect("INVITE")
+	if m.uri() != contact {
+		a.t.Errorf("%s is called as %s, want %s", h.name, m.uri(), contact)
+	}
+	h.reply(m, 486)
+	d.refused(d.expect("486 INVITE"))
+	h.expect("ACK")
+}
+
+// misses calls a Contact and checks that the call is refused with a status.
+func (a *asterisk) misses(uri string, status int) {
+	a.t.Helper()
+	if got := a.dial(uri).refusal(); got != status {
+		a.t.Errorf("call to %s: %d, want %d", uri, got, status)
+	}
+}
+
+// trusts lets all users register without a password.
+func (a *asterisk) trusts() *asterisk {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.password = ""
+	return a
 }

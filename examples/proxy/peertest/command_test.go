@@ -12,7 +12,7 @@ import (
 // code and what it wrote to both outputs.
 func command(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	p := launch(t, t.TempDir(), []string{"SIPWARD_CONFIG="}, proxyBinary(t), args...)
+	p := launch(t, t.TempDir(), clean(), proxyBinary(t), args...)
 	code, ok := p.wait(2 * patience)
 	if !ok {
 		t.Fatalf("proxy %q did not end", args)

@@ -71,6 +71,16 @@ func (d *dialog) refused(m *message) {
 	d.write("ACK", d.cseq, d.branch, nil)
 }
 
+// refusal waits for the answer that ends the call, and returns its status.
+func (d *dialog) refusal() int {
+	d.p.t.Helper()
+	m := d.p.await("refusal", func(m *message) bool {
+		return m.get("Call-ID") == d.callID && m.method() == "INVITE" && m.status() >= 300
+	})
+	d.refused(m)
+	return m.status()
+}
+
 // call begins a call.
 func (p *peer) call(uri, from string) *dialog {
 	d := p.dialog(uri, from)
@@ -89,18 +99,23 @@ func (p *peer) accept(m *message, contact string) *dialog {
 	}
 }
 
-// register registers the peer as the phone of a user.
-func (p *peer) register(name, domain, password string) {
+// contactOf is the Contact by which the peer registers as the phone of a user.
+func (p *peer) contactOf(name string) string {
+	return fmt.Sprintf("sip:%s@%v;transport=%s", name, p.addr, strings.ToLower(p.transport()))
+}
+
+// register registers the peer as the phone of a user. Extra are header fields.
+func (p *peer) register(name, domain, password string, extra ...string) {
 	p.t.Helper()
 	d := p.dialog("sip:"+name+"@"+domain, "sip:"+name+"@"+domain)
 	d.target = "sip:" + domain
-	contact := fmt.Sprintf("Contact: <sip:%s@%v;transport=%s>", name, p.addr, strings.ToLower(p.transport()))
-	d.request("REGISTER", contact)
+	fields := append(extra, "Contact: <"+p.contactOf(name)+">")
+	d.request("REGISTER", fields...)
 	asked := digestParams(d.expect("401 REGISTER").get("WWW-Authenticate"))
 	response := digest(digest(name, asked["realm"], password), asked["nonce"], "00000001", "c", "auth",
 		digest("REGISTER", d.target))
-	d.request("REGISTER", contact, fmt.Sprintf(`Authorization: Digest username="%s",realm="%s",nonce="%s",uri="%s",`+
+	d.request("REGISTER", append(fields, fmt.Sprintf(`Authorization: Digest username="%s",realm="%s",nonce="%s",uri="%s",`+
 		`response="%s",algorithm=MD5,qop=auth,nc=00000001,cnonce="c",opaque="%s"`,
-		name, asked["realm"], asked["nonce"], d.target, response, asked["opaque"]))
+		name, asked["realm"], asked["nonce"], d.target, response, asked["opaque"]))...)
 	d.expect("200 REGISTER")
 }

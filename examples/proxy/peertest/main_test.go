@@ -12,6 +12,9 @@
 // that shares no code with the proxy: an [asterisk] that remembers its Contacts,
 // a phone that outlives the proxy, and whoever must hear nothing at all.
 //
+// Tests of the database have a MariaDB for themselves, which they stop, kill and
+// keep waiting. What is in it they see and change by SQL.
+//
 // Every test has addresses of its own and all of them run at the same time.
 package peertest
 

@@ -140,12 +140,12 @@ func (p *peer) receive(text string, from netip.AddrPort, answer func(string)) {
 	p.news = make(chan struct{})
 }
 
-// take removes the first message of a kind from the inbox. If there is none it
-// returns what is closed when another message comes.
-func (p *peer) take(kind string) (*message, <-chan struct{}) {
+// take removes the first message that matches from the inbox. If there is none
+// it returns what is closed when another message comes.
+func (p *peer) take(match func(*message) bool) (*message, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.inbox, func(m *message) bool { return m.is(kind) })
+	i := slices.IndexFunc(p.inbox, match)
 	if i < 0 {
 		return nil, p.news
 	}
@@ -157,9 +157,15 @@ func (p *peer) take(kind string) (*message, <-chan struct{}) {
 // expect waits for a message of a kind, such as "INVITE", "200 INVITE" or "403".
 func (p *peer) expect(kind string) *message {
 	p.t.Helper()
+	return p.await(kind, func(m *message) bool { return m.is(kind) })
+}
+
+// await waits for a message that matches, which is called what.
+func (p *peer) await(what string, match func(*message) bool) *message {
+	p.t.Helper()
 	timeout := time.After(patience)
 	for {
-		m, news := p.take(kind)
+		m, news := p.take(match)
 		if m != nil {
 			return m
 		}
@@ -168,7 +174,7 @@ func (p *peer) expect(kind string) *message {
 		case <-timeout:
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.t.Fatalf("%s: no %s within %v; it got %v", p.name, kind, patience, p.inbox)
+			p.t.Fatalf("%s: no %s within %v; it got %v", p.name, what, patience, p.inbox)
 		}
 	}
 }

@@ -96,9 +96,17 @@ func (o *output) String() string {
 // eventually waits until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(5 * time.Millisecond) {
+	if !holds(patience, cond) {
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
+
+// holds waits until cond holds. It reports false if that takes too long.
+func holds(limit time.Duration, cond func() bool) bool {
+	for end := time.Now().Add(limit); !cond(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, patience)
+			return false
 		}
 	}
+	return true
 }

@@ -36,7 +36,7 @@ func (s *site) admin() netip.AddrPort      { return netip.AddrPortFrom(s.host(1)
 
 // settings is what tests configure. The zero value is one tenant with one PBX.
 type settings struct {
-	tenants []tenant // nil: tenants(1)
+	tenants []tenant // nil: tenants(1); empty: none in the file
 	lines   []string // more of the file
 }
 
@@ -63,14 +63,19 @@ func (s *site) config(c settings) string {
 	var b strings.Builder
 	p := s.proxy()
 	fmt.Fprintf(&b, "listen: [\"udp:%v\", \"tcp:%v\"]\nadmin: %q\n", p, p, s.admin())
-	fmt.Fprintf(&b, "secret: a secret for these tests\nlog: {level: debug, format: text}\n")
+	fmt.Fprintln(&b, "secret: a secret for these tests")
 	for _, l := range c.lines {
 		fmt.Fprintln(&b, l)
 	}
-	if !strings.Contains(b.String(), "\ndispatcher:") {
-		fmt.Fprintln(&b, "dispatcher: {probe: never}")
+	for _, l := range []string{"log: {level: debug, format: text}", "dispatcher: {probe: never}"} {
+		key, _, _ := strings.Cut(l, " ")
+		if !strings.Contains(b.String(), "\n"+key) {
+			fmt.Fprintln(&b, l)
+		}
 	}
-	fmt.Fprintln(&b, "tenants:")
+	if len(c.tenants) > 0 {
+		fmt.Fprintln(&b, "tenants:")
+	}
 	for i, tn := range c.tenants {
 		if tn.pbxes == nil {
 			tn.pbxes = []string{fmt.Sprintf("{uri: \"sip:%v\"}", s.pbx(i))}

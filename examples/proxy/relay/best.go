@@ -90,7 +90,7 @@ func (c *Context) dead(b *branch) {
 		// RFC 4320 section 4.2: no 408 to a non-INVITE. The other side has
 		// given up too, and takes any answer for a sign of life.
 		c.server.Discard()
-		c.done(0, nil)
+		c.done(Result{})
 	case b.status == 408:
 		c.answerWith(408, "Request Timeout")
 	default: // its connection is gone
@@ -105,7 +105,7 @@ func (c *Context) passBest(b *branch) {
 		extra = c.otherChallenges(b)
 	}
 	if c.pass(b, b.msg, extra...) {
-		c.done(b.status, b.target)
+		c.done(Result{Status: b.status, Reason: b.msg.Reason, Target: b.target})
 	}
 }
 

@@ -59,7 +59,7 @@ func TestCall(t *testing.T) {
 		w.phone.Status(200)
 		w.phone.Silent(time.Minute)
 		pbx.Silent(0)
-		want := []relay.Result{{Status: 200, Attempts: 1}, {Status: 200, Attempts: 1}}
+		want := []relay.Result{{Status: 200, Reason: "OK", Attempts: 1}, {Status: 200, Reason: "OK", Attempts: 1}}
 		got := w.results()
 		for i := range got {
 			if got[i].Target == nil || got[i].Target.Remote != pbx.Addr {

@@ -22,6 +22,8 @@ type Target struct {
 	Route      string // value of a Route to put on top, such as a Path; "" for none
 	Edit       Edit   // further changes of the request; may be nil
 	Context    any    // the policy's own
+
+	RouteParams string // in place of those of the [Plan]; "" for these
 }
 
 // Edit changes a request on its way out on f. It must not keep p.
@@ -36,7 +38,7 @@ type Plan struct {
 	Targets  [][]Target
 	Failover bool
 	// RecordRoute keeps the dialog on the proxy. RouteParams are added to the
-	// URI, each with its semicolon.
+	// URI, each with its semicolon, if the target has none of its own.
 	RecordRoute bool
 	RouteParams string
 	// Answer is called with each response before it is passed on, and may
@@ -63,9 +65,20 @@ type Attempt interface {
 	End()
 }
 
+// Follower hears what becomes of a request, whatever its policy does. Its methods
+// are called without locks held, one after the other.
+type Follower interface {
+	// Canceled tells that the sender has given the request up. It is not called
+	// after Ended.
+	Canceled()
+	// Ended is as the Ended of a [Plan].
+	Ended(Result)
+}
+
 // Result is what became of a request.
 type Result struct {
 	Status   int     // as answered; 0 if it was not
+	Reason   string  // the phrase, if it is known
 	Target   *Target // whose answer it is; nil for our own
 	Attempts int     // branches started
 }
@@ -88,6 +101,10 @@ type Context struct {
 	Retried bool // the policy is asked for the second time, by Retry
 
 	Tag any // the policy's own, for it to set: [Event] has it
+
+	// Follower may be set in [Policy.Route]. An INVITE that has one is not
+	// refused without state, so that it does not come again as another one.
+	Follower Follower
 
 	relay  *Relay
 	server *transaction.Server // nil for an ACK

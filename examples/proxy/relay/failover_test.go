@@ -171,7 +171,7 @@ func TestFailover_AllDead(t *testing.T) {
 						w.ack(text, m)
 					}
 					w.phone.Silent(time.Minute)
-					if got := w.results(); len(got) != 1 || got[0] != (relay.Result{Status: 503, Attempts: n}) {
+					if got := w.results(); len(got) != 1 || got[0] != (relay.Result{Status: 503, Reason: "Service Unavailable", Attempts: n}) {
 						w.Errorf("results %+v", got)
 					}
 				})

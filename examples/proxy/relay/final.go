@@ -14,7 +14,7 @@ func (c *Context) answer(a *ownAnswer) {
 	c.relay.counters.replied.Add(1)
 	c.tell(Sent, a.status)
 	c.server.Respond(a.status, c.Message.Respond(a.status, a.reason, c.localTag(), a.extra...))
-	c.done(a.status, nil)
+	c.done(Result{Status: a.status, Reason: a.reason})
 }
 
 // answerWith is answer, for those who have no ownAnswer.
@@ -28,13 +28,17 @@ func (c *Context) refuse(a *ownAnswer) {
 		c.drop()
 		return
 	}
+	if c.invite && c.Follower != nil {
+		c.answer(a)
+		return
+	}
 	if c.final {
 		return
 	}
 	c.relay.counters.replied.Add(1)
 	c.tell(Sent, a.status)
 	c.server.Refuse(a.status, c.Message.Respond(a.status, a.reason, c.localTag(), a.extra...))
-	c.done(a.status, nil)
+	c.done(Result{Status: a.status, Reason: a.reason})
 }
 
 // drop ends the request without an answer.
@@ -46,27 +50,31 @@ func (c *Context) drop() {
 	if c.server != nil {
 		c.server.Discard()
 	}
-	c.done(0, nil)
+	c.done(Result{})
 }
 
-// done notes that the request is over: with status, the answer of t or with t
-// nil our own. What still rings is canceled.
-func (c *Context) done(status int, t *Target) {
+// done notes that the request is over, with the answer of a target or our own.
+// What still rings is canceled.
+func (c *Context) done(r Result) {
 	if c.final {
 		return
 	}
-	c.final, c.status = true, status
+	c.final, c.status = true, r.Status
 	if c.server != nil {
-		c.tell(Done, status)
+		c.tell(Done, r.Status)
 	}
-	if status/100 == 2 && len(c.branches) > 1 {
+	if r.Status/100 == 2 && len(c.branches) > 1 {
 		c.cancelBranches(`Reason: SIP;cause=200;text="Call completed elsewhere"`) // P-60
 	} else {
 		c.cancelBranches()
 	}
-	defer c.release() // whatever Ended does
+	defer c.release() // whatever these do
+	r.Attempts = c.attempts
+	if c.Follower != nil {
+		c.Follower.Ended(r)
+	}
 	if c.plan.Ended != nil {
-		c.plan.Ended(Result{Status: status, Target: t, Attempts: c.attempts})
+		c.plan.Ended(r)
 	}
 }
 

@@ -177,7 +177,7 @@ func (c *Context) success(b *branch, m *sipmsg.Message) {
 	case !c.pass(b, m): // something else was answered in its stead
 		c.hangUp(b, m)
 	default:
-		c.done(m.Status, b.target)
+		c.done(Result{Status: m.Status, Reason: m.Reason, Target: b.target})
 	}
 	c.settle()
 }
@@ -279,6 +279,9 @@ func (c *Context) cancel(m *sipmsg.Message) {
 	}
 	if c.final {
 		return
+	}
+	if c.Follower != nil {
+		c.Follower.Canceled()
 	}
 	c.cancelBranches(c.canceled...)
 	if c.live == 0 {

@@ -190,7 +190,7 @@ func TestFork_NoTarget(t *testing.T) {
 			w.forward(relay.Plan{Targets: targets})
 			w.send("OPTIONS")
 			w.phone.Status(480)
-			if got := w.results(); len(got) != 1 || got[0] != (relay.Result{Status: 480}) {
+			if got := w.results(); len(got) != 1 || got[0] != (relay.Result{Status: 480, Reason: "Temporarily Unavailable"}) {
 				w.Errorf("results %+v, want 480", got)
 			}
 		})

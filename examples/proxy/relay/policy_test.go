@@ -225,7 +225,7 @@ func TestPolicy_AnswerReplaces(t *testing.T) {
 		b.Expect("CANCEL")
 		b.Reply(mb, 487, "b")
 		w.phone.Silent(time.Minute)
-		want := []relay.Result{{Status: 500, Attempts: 1}, {Status: 500, Attempts: 2}}
+		want := []relay.Result{{Status: 500, Reason: "Not Stored", Attempts: 1}, {Status: 500, Reason: "Not Stored", Attempts: 2}}
 		if diff := cmp.Diff(want, w.results(), cmp.AllowUnexported(transport.Flow{})); diff != "" {
 			w.Error(diff)
 		}
@@ -285,7 +285,7 @@ func (w *world) panics(hook string, pbx *siptestx.Peer, on *atomic.Bool) relay.P
 // it was not yet, and is counted. What rings is canceled. The next request
 // finds all in order.
 func TestPolicy_Panics(t *testing.T) {
-	for _, hook := range []string{"Symmetric", "Own", "Route", "Retry", "SentBy", "Edit", "Answer 180", "Answer 200", "Answer 486", "Ended"} {
+	for _, hook := range []string{"Symmetric", "Own", "Route", "Retry", "SentBy", "Edit", "Answer 180", "Answer 200", "Answer 486", "Ended", "Follower"} {
 		for _, method := range []string{"INVITE", "MESSAGE"} {
 			t.Run(hook+" "+method, func(t *testing.T) {
 				run(t, func(w *world) { w.panicIn(hook, method) })
@@ -307,6 +307,9 @@ func (w *world) panicIn(hook, method string) {
 			time.AfterFunc(time.Second, c.Retry)
 			return
 		}
+		if hook == "Follower" {
+			c.Follower = &follower{ended: func(relay.Result) { panics(&on, hook) }}
+		}
 		c.Forward(clone(p))
 	})
 	final := 486
@@ -325,7 +328,7 @@ func (w *world) panicIn(hook, method string) {
 		}
 	}
 	want := 500
-	if hook == "Ended" {
+	if hook == "Ended" || hook == "Follower" {
 		want = final
 	}
 	if len(statuses) != 1 || statuses[0] != want {

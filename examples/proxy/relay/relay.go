@@ -60,8 +60,9 @@ type Config struct {
 	NoReply time.Duration // without any answer the next target is tried; 8s if 0
 	TimerC  time.Duration // an INVITE may ring so long (section 16.6 step 11); 185s if 0
 
-	// Observe is told what happens to requests, in order for each of them. It is
-	// called without locks held, in any goroutine, and must not block. May be nil.
+	// Observe is told what happens to requests, in order for each of them but for
+	// Received. It is called without locks held, in any goroutine, and must not
+	// block. May be nil.
 	Observe func(Event)
 
 	Logger *slog.Logger // discards if nil

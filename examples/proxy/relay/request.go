@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"hash/maphash"
 	"math/rand/v2"
 	"slices"
@@ -199,7 +200,7 @@ func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
 	p.Init(c.Message)
 	p.Prepend(sipmsg.Via, "Via: SIP/2.0/"+strings.ToUpper(f.Network())+" "+c.relay.cfg.SentBy(f)+";branch="+branch)
 	if c.plan.RecordRoute {
-		c.recordRoute(p, f)
+		c.recordRoute(p, t, f)
 	}
 	if n := c.Message.MaxForwards; n < 0 {
 		p.SetMaxForwards(70)
@@ -269,10 +270,11 @@ func (c *Context) strictRouter(t *Target, uri string) (next, routes string, ok b
 
 // recordRoute keeps the dialog on us (section 16.6 step 4): with one entry, or
 // with two if the two sides differ in transport or listener (RFC 5658).
-func (c *Context) recordRoute(p *sipmsg.Patch, out transport.Flow) {
-	uri := c.routeURI(out)
+func (c *Context) recordRoute(p *sipmsg.Patch, t *Target, out transport.Flow) {
+	params := cmp.Or(t.RouteParams, c.plan.RouteParams)
+	uri := c.routeURI(out, params)
 	if out.Network() != c.Flow.Network() || out.Local() != c.Flow.Local() {
-		if in := c.routeURI(c.Flow); in != uri {
+		if in := c.routeURI(c.Flow, params); in != uri {
 			p.Prepend(sipmsg.RecordRoute, "Record-Route: "+uri)
 			uri = in
 		}
@@ -280,12 +282,12 @@ func (c *Context) recordRoute(p *sipmsg.Patch, out transport.Flow) {
 	p.Prepend(sipmsg.RecordRoute, "Record-Route: "+uri)
 }
 
-func (c *Context) routeURI(f transport.Flow) string {
+func (c *Context) routeURI(f transport.Flow, params string) string {
 	transport := ""
 	if n := f.Network(); n != "udp" {
 		transport = ";transport=" + n
 	}
-	return "<sip:" + c.relay.cfg.SentBy(f) + transport + ";lr" + c.plan.RouteParams + ">"
+	return "<sip:" + c.relay.cfg.SentBy(f) + transport + ";lr" + params + ">"
 }
 
 // newTag returns a To tag.

@@ -16,7 +16,7 @@ func (d *decider) inDialog(ctx context.Context) Decision {
 		d.say(false, "Route", "", "none of ours, so the dialog is not proved")
 		return reply(481, UntrustedDialog)
 	}
-	fromPBX := len(d.pbx) > 0
+	fromPBX := len(d.pbx) > 0 || r.Peer.IsValid() && r.Peer == d.src.Addr
 	if !fromPBX {
 		d.class = Phone
 	}
@@ -48,12 +48,18 @@ func (d *decider) along(ctx context.Context, what string, u *location.URI, fromP
 	case tn != nil:
 		d.say(true, what, u.Host, "a domain that is served")
 		return d.toSet(ctx, tn, InDialog)
-	case len(d.upstreams(u)) > 0:
+	case len(d.upstreams(u)) > 0, d.peer(u):
 		d.say(true, what, u.Host, "a PBX")
 		return onward()
 	}
 	d.say(false, what, u.Host, "neither a domain nor a PBX")
 	return reply(404, ForeignTarget)
+}
+
+// peer reports whether u is the PBX that the dialog began with.
+func (d *decider) peer(u *location.URI) bool {
+	addr := hostAddr(u.Host) // its Contact may have another port than it sends from
+	return addr.IsValid() && addr == d.req.Peer.Addr()
 }
 
 func onward() Decision { return Decision{Action: ToURI, Reason: InDialog, Set: -1} }

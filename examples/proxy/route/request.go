@@ -25,6 +25,10 @@ type Request struct {
 	// without.
 	Trusted bool
 
+	// Peer is the PBX of the dialog, as that Route has it; the zero AddrPort if it
+	// does not tell. It counts even if no tenant has it any more.
+	Peer netip.AddrPort
+
 	// NextRoute is the topmost Route that is left, the zero URI if none is.
 	NextRoute location.URI
 

@@ -122,6 +122,10 @@ type Acct struct {
 	To            AcctTo        `yaml:"to"`
 	Failed        bool          `yaml:"failed"`         // record calls that were not answered, too
 	DialogTimeout time.Duration `yaml:"dialog_timeout"` // a call without BYE is closed then
+	Dialogs       bool          `yaml:"dialogs"`        // open calls in the table dialog
+	File          string        `yaml:"file"`           // for AcctJSON; empty: calls.json in the SpoolDir
+	FileMB        int           `yaml:"file_mb"`        // size at which a new file is begun
+	FileKeep      int           `yaml:"file_keep"`      // old files that are kept; 0: all
 }
 
 // TLSFiles names files in PEM: our certificate with those that vouch for it, its
@@ -132,9 +136,9 @@ type TLSFiles struct {
 	CA   string `yaml:"ca"` // whom PBXes over TLS must be known to; empty: whom the system trusts
 }
 
-// Metrics says what has metrics of its own. There are such for each phone never.
+// Metrics says what has metrics for itself.
 type Metrics struct {
-	Tenants      []int `yaml:"tenants"`      // sets whose requests are counted; the others are counted together
+	Tenants      []int `yaml:"tenants"`      // sets, each once; the others are counted together; none: no counters by set
 	Destinations bool  `yaml:"destinations"` // each PBX of each set
 }
 
@@ -185,7 +189,7 @@ func Default() Config {
 		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1, AllDown: AllDownTry},
 		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
 		Security:   Security{UnknownDomain: Drop, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
-		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour},
+		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour, Dialogs: true, FileMB: 100},
 		Metrics:    Metrics{Destinations: true},
 		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},
 	}

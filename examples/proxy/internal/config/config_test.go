@@ -187,6 +187,13 @@ func TestParse_Values(t *testing.T) {
 		}},
 		{"algorithm 0", `dispatcher: {algorithm: 0}`, func(c *config.Config) { c.Dispatcher.Algorithm = dispatcher.HashCallID }},
 		{"booleans", `acct: {to: off, failed: no}`, func(c *config.Config) { c.Acct.To, c.Acct.Failed = config.AcctOff, false }},
+		{"calls in a file", "cache: {spool: /var/spool/x}\nacct: {to: json, file: /var/log/calls.json, file_mb: 1, file_keep: 7}", func(c *config.Config) {
+			c.Cache.Spool = "/var/spool/x"
+			c.Acct.To, c.Acct.File, c.Acct.FileMB, c.Acct.FileKeep = config.AcctJSON, "/var/log/calls.json", 1, 7
+		}},
+		{"metrics", `metrics: {tenants: [10, 20], destinations: off}`, func(c *config.Config) {
+			c.Metrics = config.Metrics{Tenants: []int{10, 20}}
+		}},
 		{"log", `log: {level: debug, format: json}`, func(c *config.Config) { c.Log.Level, c.Log.Format = -4, config.LogJSON }},
 		{"alias", "register: {default_expires: &x 2h, max_expires: *x}", func(c *config.Config) {
 			c.Register.MaxExpires = 2 * c.Register.DefaultExpires
@@ -361,6 +368,18 @@ func TestBindings(t *testing.T) {
 	} {
 		c := parse(t, text)
 		if got := c.Bindings(); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestCalls(t *testing.T) {
+	for text, want := range map[string]config.AcctTo{
+		"": config.AcctOff, "database: u@/db": config.AcctMySQL, "acct: {to: json}": config.AcctJSON,
+		"database: u@/db\nacct: {to: off}": config.AcctOff, "database: u@/db\nacct: {to: json}": config.AcctJSON,
+	} {
+		c := parse(t, text)
+		if got := c.Calls(); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)
 		}
 	}

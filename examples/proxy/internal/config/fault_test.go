@@ -78,6 +78,10 @@ f:1: tenants[0].destinations: no destination`},
 		{`listen: ["tls:127.0.0.1", "ws:127.0.0.1", "wss:127.0.0.1"]`, "f:1: listen[0]: tls:127.0.0.1:5061 needs tls.cert and tls.key\nf:1: listen[2]: wss:127.0.0.1:443 needs tls.cert and tls.key"},
 		{"tls: {cert: a.pem}", `f:1: tls: want both cert and key, or neither`},
 		{"nat: {sdp: on}", `f:1: nat.sdp: "on" is not one of off, auto, force`},
+		{"metrics: {tenants: [10, 0, 10, x], destinations: 2}", `f:1: metrics.tenants[3]: "x" is not a whole number
+f:1: metrics.destinations: "2" is neither on nor off
+f:1: metrics.tenants[1]: want the setid of a tenant
+f:1: metrics.tenants[2]: 10 is there twice`},
 		{"nat: {ping: on}", `f:1: nat.ping: "on" is not one of off, options, crlf`},
 		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
 		{"security: {unknown_domain: 405}", `f:1: security.unknown_domain: "405" is not one of drop, 403, 404`},
@@ -140,6 +144,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{"dispatcher: {fall: 0, rise: 0}", "f:1: dispatcher.fall: 0 is less than 1\nf:1: dispatcher.rise: 0 is less than 1"},
 		{"nat: {ping_interval: 0s}", `f:1: nat.ping_interval: 0s is less than 1s`},
 		{"acct: {dialog_timeout: 0s}", `f:1: acct.dialog_timeout: 0s is less than 1s`},
+		{"acct: {file_mb: 0, file_keep: -1}", "f:1: acct.file_mb: 0 is less than 1\nf:1: acct.file_keep: -1 is less than 0"},
 
 		// The store.
 		{"store: mysql", `f:1: store: "mysql" needs a database, and there is none`},
@@ -147,6 +152,11 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{"cache: {max_age: -1s}\ndatabase: root:pw@/db", `f:1: cache.max_age: -1s is less than 0s`},
 		{"cache: {max_age: 1m, spool: /x}", "f:1: cache.max_age: has no effect: the store is memory and not cached\nf:1: cache.spool: has no effect: the store is memory and not cached"},
 		{"cache: {max_age: 1m}\ndatabase: root:pw@/db\nstore: mysql", "f:1: cache.max_age: has no effect: the store is mysql and not cached"},
+
+		// Call records.
+		{"acct: {to: mysql}", `f:1: acct.to: "mysql" needs a database, and there is none`},
+		{"acct: {file: /x}", `f:1: acct.file: has no effect: to is auto and not json`},
+		{"acct: {to: mysql, file: /x}\ndatabase: root:pw@/db", `f:1: acct.file: has no effect: to is mysql and not json`},
 
 		// Sets.
 		{tenants(set("setid: ")), `f:1: tenants[0].setid: want a number from 1`},
@@ -208,8 +218,6 @@ func TestParse_NotInThisVersion(t *testing.T) {
 		in, want string
 	}{
 		{"register: {path: on}", `f:1: register.path: not in this version`},
-		{"acct: {to: mysql}", `f:1: acct.to: "mysql" is not in this version`},
-		{"acct: {to: json}", `f:1: acct.to: "json" is not in this version`},
 		{tenants(set("register: {path: on}")), `f:1: tenants[0].register.path: not in this version`},
 
 		// What a set inherits is said once.

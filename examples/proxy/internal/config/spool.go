@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// SpoolDir returns the directory for registrations that the database does not
-// have yet: that of the configuration, else the one that systemd gives a
-// service for its state, else the user's directory for the state of programs
-// (XDG base directory specification). It need not exist. The environment is
+// SpoolDir returns the directory for calls, and for registrations that the
+// database does not have yet: that of the configuration, else the one that systemd
+// gives a service for its state, else the user's directory for the state of
+// programs (XDG base directory specification). It need not exist. The environment is
 // read by env, which is normally [os.Getenv].
 func (c *Config) SpoolDir(env func(string) string) (string, error) {
 	if c.Cache.Spool != "" {

@@ -39,6 +39,7 @@ type validator struct {
 func (v *validator) run() {
 	v.secrets()
 	v.storage()
+	v.records()
 	v.listeners()
 	v.advertised()
 	v.certificate()
@@ -87,11 +88,21 @@ func (v *validator) storage() {
 		used bool
 	}{
 		{"cache.max_age", v.Cache.MaxAge != 0 && kept != StoreCached},
-		{"cache.spool", v.Cache.Spool != "" && kept == StoreMemory},
+		{"cache.spool", v.Cache.Spool != "" && kept == StoreMemory && v.Calls() == AcctOff},
 	} {
 		if key.used {
 			v.fault(key.path, "has no effect: the store is %s and not %s", kept, StoreCached)
 		}
+	}
+}
+
+// records checks where call records go.
+func (v *validator) records() {
+	if v.Database == "" && v.Acct.To == AcctMySQL {
+		v.fault("acct.to", "%q needs a database, and there is none", v.Acct.To)
+	}
+	if v.Acct.File != "" && v.Acct.To != AcctJSON {
+		v.fault("acct.file", "has no effect: to is %s and not %s", v.Acct.To, AcctJSON)
 	}
 }
 
@@ -196,6 +207,8 @@ func (v *validator) numbers() {
 		value, min int
 	}{
 		{"register.max_contacts", v.Register.MaxContacts, 0},
+		{"acct.file_mb", v.Acct.FileMB, 1},
+		{"acct.file_keep", v.Acct.FileKeep, 0},
 		{"dispatcher.fall", v.Dispatcher.Fall, 1},
 		{"dispatcher.rise", v.Dispatcher.Rise, 1},
 	} {

@@ -130,6 +130,18 @@ func (a *AcctTo) UnmarshalText(text []byte) error {
 	return oneOf(a, text, AcctAuto, AcctMySQL, AcctJSON, AcctOff)
 }
 
+// Calls returns where call records go: Acct.To, or what [AcctAuto] stands for.
+func (c *Config) Calls() AcctTo {
+	switch {
+	case c.Acct.To != AcctAuto:
+		return c.Acct.To
+	case c.Database != "":
+		return AcctMySQL
+	default:
+		return AcctOff
+	}
+}
+
 // LogFormat is how log records are written.
 type LogFormat string
 

@@ -15,8 +15,8 @@ import (
 )
 
 // adminPatience bounds a request to a running proxy, which is on this machine
-// as a rule.
-const adminPatience = time.Second
+// as a rule but may have to look up a name.
+const adminPatience = 2 * time.Second
 
 // maxAdminAnswer bounds what is read of its answer.
 const maxAdminAnswer = 1 << 20
@@ -25,14 +25,14 @@ const maxAdminAnswer = 1 << 20
 var errNoAdmin = errors.New("the configuration has no admin address")
 
 // askProxy sends a request to the admin address of the configuration.
-func (s *session) askProxy(ctx context.Context, method, path string, query url.Values) (status int, body []byte, err error) {
+func (s *session) askProxy(ctx context.Context, method, path string, query url.Values, content string) (status int, body []byte, err error) {
 	if !s.cfg.Admin.IsValid() {
 		return 0, nil, errNoAdmin
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
 	u := url.URL{Scheme: "http", Host: reachable(s.cfg.Admin).String(), Path: path, RawQuery: query.Encode()}
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(content))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -61,7 +61,7 @@ func reachable(addr netip.AddrPort) netip.AddrPort {
 // forget has a running proxy drop what it remembers of an AOR. That there is
 // none is no fault.
 func (s *session) forget(ctx context.Context, aor location.AOR) {
-	status, body, err := s.askProxy(ctx, http.MethodPost, "/location/forget", url.Values{"aor": {aor.String()}})
+	status, body, err := s.askProxy(ctx, http.MethodPost, "/location/forget", url.Values{"aor": {aor.String()}}, "")
 	switch {
 	case errors.Is(err, errNoAdmin):
 		s.note("%v: a running proxy may remember %v", err, aor)

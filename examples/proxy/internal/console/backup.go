@@ -22,11 +22,11 @@ func backupOperation() operation {
 		details: `
 The file appears when it is whole, is for its owner only and takes the place of
 an older one. FILE - is the standard output; the report then goes to the standard
-error.`,
+error. The records of calls are not in it.`,
 	}
 }
 
-// backup writes an archive of all parts that there are.
+// backup writes an archive of what there is.
 func (s *session) backup(ctx context.Context) error {
 	file := s.args[0]
 	var h archive.Header
@@ -105,7 +105,7 @@ func writeFile(name string, write func(w io.Writer) error) (err error) {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// dump writes an archive of all parts that there are, as they are at one moment.
+// dump writes an archive of the tables that there are, as they are at one moment.
 func (s *session) dump(ctx context.Context, w io.Writer) (archive.Header, error) {
 	h := archive.Header{Created: time.Now().UTC().Truncate(time.Second), From: s.name}
 	all, err := s.readSchema(ctx)
@@ -122,7 +122,7 @@ func (s *session) dump(ctx context.Context, w io.Writer) (archive.Header, error)
 		return h, err
 	}
 	defer tx.Rollback() // nothing was written
-	for _, name := range tables() {
+	for _, name := range saved() {
 		t := all[name]
 		if t == nil {
 			continue
@@ -134,7 +134,7 @@ func (s *session) dump(ctx context.Context, w io.Writer) (archive.Header, error)
 		h.Tables = append(h.Tables, archive.Table{Name: name, Version: t.version, Columns: t.names(), Rows: n})
 	}
 	if len(h.Tables) == 0 {
-		return h, fmt.Errorf("the database has none of the tables %s", strings.Join(tables(), ", "))
+		return h, fmt.Errorf("the database has none of the tables %s", strings.Join(saved(), ", "))
 	}
 	a, err := archive.NewWriter(w, h)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sipward/sipward/dispatcher/mysqldisp"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
@@ -83,7 +84,7 @@ func (s *session) examine(ctx context.Context, r *report) error {
 	usable := map[string]bool{}
 	for _, p := range parts() {
 		if err := p.check(ctx, s.db); err != nil {
-			r.add(levelError, p.table, "%s", oneLine(err))
+			r.add(s.levelWithout(&p), p.table, "%s", oneLine(err))
 			continue
 		}
 		usable[p.table] = true
@@ -142,10 +143,27 @@ func (s *session) examineServer(ctx context.Context, r *report) error {
 	return rows.Err()
 }
 
+// levelWithout returns how bad it is that the proxy cannot use a table.
+func (s *session) levelWithout(p *part) string {
+	switch {
+	case !p.calls:
+		return levelError
+	case s.cfg.Calls() == config.AcctMySQL && p.table != "dialog":
+		return levelWarning // records wait until it is there
+	}
+	return levelNote
+}
+
 // examineTable looks at what a usable table has and lacks.
 func examineTable(p *part, t *table, r *report) {
 	if !strings.EqualFold(t.engine, "InnoDB") {
 		r.add(levelWarning, t.name, "its engine is %s, not InnoDB: there are no transactions", t.engine)
+	}
+	if p.calls { // of which all columns are filled that there are, as far as they can be
+		if len(p.indexes) > 0 && !t.indexed(recordID) {
+			r.add(levelWarning, t.name, "there is no index on %s: a failure of the database may have a record written twice; proxy db init makes one", recordID)
+		}
+		return
 	}
 	made := p.columns()
 	for _, name := range made {

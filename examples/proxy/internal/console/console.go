@@ -56,7 +56,7 @@ type Command struct {
 func Commands() []Command {
 	var all []Command
 	for _, o := range slices.Concat(schemaOperations(), domainOperations(), dispatcherOperations(), locationOperations(),
-		[]operation{statusOperation(), backupOperation(), restoreOperation(), importOperation()}) {
+		[]operation{statusOperation(), verifyOperation(), explainOperation(), backupOperation(), restoreOperation(), importOperation()}) {
 		all = append(all, o.command())
 	}
 	return all

@@ -16,6 +16,8 @@ func TestGolden(t *testing.T) {
 			db init
 			sql ALTER TABLE location DROP INDEX sipward_expires
 			sql ALTER TABLE domain DROP COLUMN setid
+			sql ALTER TABLE acc DROP COLUMN record_id, DROP COLUMN direction
+			sql DROP TABLE dialog
 			db init -json
 			db init -json
 			sql DELETE FROM version WHERE table_name = 'domain'
@@ -37,6 +39,11 @@ func TestGolden(t *testing.T) {
 			db check
 			db check -json
 			sql ALTER TABLE location MODIFY contact_id INT UNSIGNED NOT NULL
+			sql ALTER TABLE acc DROP INDEX sipward_record, ENGINE MyISAM
+			sql ALTER TABLE dialog DROP COLUMN vars
+			sql ALTER TABLE missed_calls ADD COLUMN mine INT
+			db check
+			sql DROP TABLE missed_calls
 			sql DROP TABLE dispatcher
 			db check
 		`},
@@ -190,6 +197,38 @@ func TestGolden(t *testing.T) {
 			status -json
 			status now
 		`},
+		{"verify-cdr", `
+			verify-cdr
+			verify-cdr -json
+			db init
+			verify-cdr
+			` + someRecords + `
+			verify-cdr
+			verify-cdr -json
+			verify-cdr -since 24h
+			sql INSERT INTO acc (method, callid, from_tag, to_tag, sip_code, sip_reason, time, created, setuptime, duration, ms_duration) VALUES ('INVITE', 'one', 'f', 't', '200', 'OK', '2026-01-02 10:00:05', '2026-01-02 10:00:00', 5, 6, 5070), ('INVITE', 'four', 'f', 't', '200', 'OK', '2026-01-02 10:00:05', '2026-01-02 10:00:00', 5, 5, 5070), ('INVITE', '', 'f', 't', '200', 'OK', '2026-01-03 12:00:05', NULL, 5, 6, 5070)
+			sql INSERT INTO missed_calls (method, callid, from_tag, sip_code, sip_reason, time, created, setuptime) SELECT 'INVITE', CONCAT('many', id), '', '486', 'Busy Here', time, created, setuptime FROM acc, (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5) AS five
+			sql ALTER TABLE acc DROP INDEX sipward_record, DROP COLUMN direction
+			verify-cdr
+			verify-cdr -json
+			verify-cdr -since -1h
+			verify-cdr -since yesterday
+			verify-cdr now
+			sql UPDATE version SET table_version = 8 WHERE table_name = 'acc'
+			verify-cdr
+			help verify-cdr
+		`},
+		{"explain", `
+			explain
+			explain "OPTIONS sip:a.test"
+			explain -from 203.0.113.5 "OPTIONS sip:a.test"
+			explain -from 203.0.113.5:5060 -transport sctp "OPTIONS sip:a.test"
+			explain -from 203.0.113.5:5060 "OPTIONS sip:a.test"
+			explain -from 203.0.113.5:5060 "OPTIONS sip:a.test" -json
+			explain -from 203.0.113.5:5060 DIR/none
+			explain -from 203.0.113.5:5060 -to sip:401@a.test DIR/proxy.yaml
+			explain -h
+		`},
 		{"backup", `
 			backup DIR/b
 			db init
@@ -274,3 +313,7 @@ func TestGolden(t *testing.T) {
 // someBindings are rows of the table location, live for long, expired and not
 // to be read.
 const someBindings = `sql INSERT INTO location (contact_id, username, domain, contact, received, path, expires, q, callid, cseq, last_modified, user_agent, socket, sip_instance, kv_store) VALUES (1, '401', 'a.test', 'sip:401@192.168.1.40:5062;line=x', 'sip:192.0.2.7:5062;transport=udp', NULL, 4000000000, 0.5, 'c1', 7, '2026-03-14 12:00:00', 'phone/1', 'udp:192.0.2.1:5060', NULL, NULL), (2, '401', 'a.test', 'sip:401@192.168.1.41:5062', 'sip:192.0.2.8:5062;transport=tcp', '<sip:edge.test;lr>', 4000000000, -1, 'c2', 8, '2026-03-14 12:00:00', '', 'tcp:192.0.2.1:5060', '<urn:uuid:1>', '{"sipward_token":"t1","sipward_reg_id":1,"sipward_registrar":"sip:10.0.1.10"}'), (3, '402', 'b.test', 'sip:402@192.0.2.9', NULL, NULL, 4000000000, 1, 'c3', 9, '2026-03-14 12:00:00', '', NULL, NULL, NULL), (4, '403', 'a.test', 'sip:403@192.0.2.9', 'nonsense', NULL, 4000000000, 1, 'c4', 9, '2026-03-14 12:00:00', '', NULL, NULL, NULL), (5, '404', 'a.test', 'sip:404@192.0.2.9', NULL, NULL, 1, 1, 'c5', 9, '2026-03-14 12:00:00', '', NULL, NULL, NULL), (6, '405', 'c.test', 'sip:405@192.0.2.9', NULL, NULL, 4000000000, 1, 'c6', 9, '2026-03-14 12:00:00', '', NULL, NULL, NULL)`
+
+// someRecords are rows of the tables acc and missed_calls, with nothing wrong.
+const someRecords = `sql INSERT INTO acc (method, callid, from_tag, to_tag, sip_code, sip_reason, time, created, setuptime, duration, ms_duration) VALUES ('INVITE', 'one', 'f', 't', '200', 'OK', '2026-01-02 10:00:05', '2026-01-02 10:00:00', 5, 6, 5070), ('INVITE', 'two', 'f', '', '486', 'Busy Here', '2026-01-02 10:01:05', '2026-01-02 10:01:00', 5, 0, 0), ('INVITE', 'three', 'f', 't', '200', 'OK', '2026-01-03 10:00:05', '2026-01-03 10:00:00', 5, 6, 5070)
+			sql INSERT INTO missed_calls (method, callid, from_tag, to_tag, sip_code, sip_reason, time, created, setuptime) VALUES ('INVITE', 'two', 'f', '', '486', 'Busy Here', '2026-01-02 10:01:05', '2026-01-02 10:01:00', 5)`

@@ -160,6 +160,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"latency_ms": [0-9.]+`), `"latency_ms": N`},
 	{regexp.MustCompile(`\.\d+\.tmp`), ".N.tmp"},
 	{regexp.MustCompile(`"created": "[^"]*"`), `"created": "TIME"`},
+	{regexp.MustCompile(`("(?:first|last|after|before)": "[-0-9T:]{19})[^"]*"`), `${1}ZONE"`},
 }
 
 // compare compares what was printed with a golden file.

@@ -55,6 +55,9 @@ func (s *session) initialize(ctx context.Context) error {
 		}
 	}
 	for _, p := range parts() {
+		if p.create == nil {
+			continue
+		}
 		if err := p.create(ctx, s.db); err != nil {
 			return err
 		}

@@ -13,11 +13,12 @@ import (
 	"github.com/sipward/sipward/examples/proxy/internal/database"
 )
 
-// operation is a command on the database.
+// operation is a command on the database, or on a running proxy.
 type operation struct {
 	name, args, synopsis string
 	details              string // what -h says besides; may be empty
 	least, most          int    // positional arguments
+	noDatabase           bool   // it does without one
 
 	// setup adds flags and returns what is run once they have been parsed.
 	setup func(flags *flag.FlagSet) func(ctx context.Context, s *session) error
@@ -57,7 +58,13 @@ func (o operation) run(ctx context.Context, args []string, stdout, stderr io.Wri
 			err = errors.Join(err, s.out.document(failure{err.Error()}))
 		}
 	}()
-	if err := s.open(*file); err != nil {
+	if s.cfg, err = config.Load(*file, os.Getenv); err != nil {
+		return usage(err)
+	}
+	if o.noDatabase {
+		return do(ctx, s)
+	}
+	if err := s.open(); err != nil {
 		return err
 	}
 	defer s.db.Close()
@@ -90,12 +97,14 @@ func (o operation) help(flags *flag.FlagSet, w io.Writer) {
 	if o.details != "" {
 		fmt.Fprintln(w, o.details)
 	}
-	fmt.Fprintf(w, `
-The database is that of %s or of the key database.
+	if !o.noDatabase {
+		fmt.Fprintf(w, "\nThe database is that of %s or of the key database.", config.EnvDatabase)
+	}
+	fmt.Fprint(w, `
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused.
 
 Flags, which may stand anywhere:
-`, config.EnvDatabase)
+`)
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }
@@ -108,18 +117,14 @@ type usageError struct{ error }
 func (usageError) Is(target error) bool { return target == ErrUsage }
 func (e usageError) Unwrap() error      { return e.error }
 
-// open reads the configuration and makes the pool of connections. It connects
-// to nothing yet.
-func (s *session) open(file string) error {
-	cfg, err := config.Load(file, os.Getenv)
-	if err != nil {
-		return usage(err)
-	}
-	if cfg.Database == "" {
+// open makes the pool of connections. It connects to nothing yet.
+func (s *session) open() (err error) {
+	dsn := string(s.cfg.Database)
+	if dsn == "" {
 		return usage(fmt.Errorf("no database: set %s, or the key database in the configuration file", config.EnvDatabase))
 	}
-	s.cfg, s.name = cfg, database.Name(string(cfg.Database))
-	if s.db, err = database.Open(string(cfg.Database)); err != nil {
+	s.name = database.Name(dsn)
+	if s.db, err = database.Open(dsn); err != nil {
 		return usage(err)
 	}
 	return nil

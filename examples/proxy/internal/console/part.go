@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/sipward/sipward/acct/mysqlacct"
 	"github.com/sipward/sipward/dispatcher/mysqldisp"
 	"github.com/sipward/sipward/location/mysqlloc"
 	"github.com/sipward/sipward/tenant/mysqltenant"
@@ -15,8 +16,8 @@ import (
 type part struct {
 	table      string
 	version    int
-	create     func(ctx context.Context, db *sql.DB) error
-	statements string // those that create begins with
+	create     func(ctx context.Context, db *sql.DB) error // nil: that of another one does
+	statements string                                      // those that create begins with
 
 	// indexes are those without which the table is slow, each as the names of its
 	// columns.
@@ -24,17 +25,27 @@ type part struct {
 
 	// check says why the proxy cannot use the table.
 	check func(ctx context.Context, db *sql.DB) error
+
+	// calls tells that the table has calls: the proxy runs without it, and it is
+	// not saved, as to bring back what it had would lose what it has.
+	calls bool
 }
 
 // parts are all tables that the proxy uses, in the order in which they are
 // made, shown and saved.
 func parts() []part {
 	return []part{
-		{"domain", mysqltenant.Version, mysqltenant.Create, mysqltenant.Schema, nil, checkTenants},
-		{"dispatcher", mysqldisp.Version, mysqldisp.Create, mysqldisp.Schema, nil, checkDestinations},
-		{"location", mysqlloc.Version, mysqlloc.Create, mysqlloc.Schema, [][]string{{"domain", "username"}, {"expires"}}, checkLocation},
+		{"domain", mysqltenant.Version, mysqltenant.Create, mysqltenant.Schema, nil, checkTenants, false},
+		{"dispatcher", mysqldisp.Version, mysqldisp.Create, mysqldisp.Schema, nil, checkDestinations, false},
+		{"location", mysqlloc.Version, mysqlloc.Create, mysqlloc.Schema, [][]string{{"domain", "username"}, {"expires"}}, checkLocation, false},
+		{"acc", mysqlacct.Version, mysqlacct.Create, "", [][]string{{recordID}}, checkRecords, true},
+		{"missed_calls", mysqlacct.MissedVersion, nil, "", [][]string{{recordID}}, checkRecords, true},
+		{"dialog", mysqlacct.DialogVersion, nil, "", nil, checkDialogs, true},
 	}
 }
+
+// recordID is the column by which the record of a call is known again.
+const recordID = "record_id"
 
 func checkTenants(ctx context.Context, db *sql.DB) error {
 	_, err := mysqltenant.New(ctx, db, mysqltenant.Config{})
@@ -54,17 +65,33 @@ func checkLocation(ctx context.Context, db *sql.DB) error {
 	return store.Close()
 }
 
-// tables returns the names of the tables of all parts.
-func tables() (names []string) {
+func checkRecords(ctx context.Context, db *sql.DB) error {
+	_, err := mysqlacct.New(ctx, db, mysqlacct.Config{})
+	return err
+}
+
+func checkDialogs(ctx context.Context, db *sql.DB) error {
+	_, err := mysqlacct.NewMirror(ctx, db, mysqlacct.MirrorConfig{})
+	return err
+}
+
+// saved returns the names of the tables that a backup has.
+func saved() (names []string) {
 	for _, p := range parts() {
-		names = append(names, p.table)
+		if !p.calls {
+			names = append(names, p.table)
+		}
 	}
 	return names
 }
 
 // readSchema reads what the database has of the tables of all parts.
 func (s *session) readSchema(ctx context.Context) (schema, error) {
-	return readSchema(ctx, s.db, tables())
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.table)
+	}
+	return readSchema(ctx, s.db, names)
 }
 
 // table reads what the database has of a table. That there is none is an error.

@@ -122,21 +122,21 @@ func verify(r io.Reader) (archive.Header, error) {
 // fits says why the tables that are there cannot take what an archive has.
 func fits(h archive.Header, all schema) error {
 	var faults []error
-	for _, saved := range h.Tables {
-		t := all[saved.Name]
+	for _, old := range h.Tables {
+		t := all[old.Name]
 		switch {
-		case !slices.Contains(tables(), saved.Name):
-			faults = append(faults, fmt.Errorf("the backup has a table %q, which is none of the proxy's", saved.Name))
+		case !slices.Contains(saved(), old.Name):
+			faults = append(faults, fmt.Errorf("the backup has a table %q, which is none of the proxy's", old.Name))
 			continue
 		case t == nil:
-			faults = append(faults, fmt.Errorf("there is no table %s; proxy db init makes it", saved.Name))
+			faults = append(faults, fmt.Errorf("there is no table %s; proxy db init makes it", old.Name))
 			continue
-		case t.version != saved.Version:
-			faults = append(faults, fmt.Errorf("the table %s has version %d, and %d in the backup", saved.Name, t.version, saved.Version))
+		case t.version != old.Version:
+			faults = append(faults, fmt.Errorf("the table %s has version %d, and %d in the backup", old.Name, t.version, old.Version))
 		}
-		for _, name := range saved.Columns {
+		for _, name := range old.Columns {
 			if !slices.Contains(t.names(), name) {
-				faults = append(faults, fmt.Errorf("the table %s has no column %q, which the backup has", saved.Name, name))
+				faults = append(faults, fmt.Errorf("the table %s has no column %q, which the backup has", old.Name, name))
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // some rows.
 var openSIPS = []string{
 	"CREATE TABLE version (table_name CHAR(32) NOT NULL UNIQUE, table_version INT UNSIGNED NOT NULL DEFAULT 0)",
-	"INSERT INTO version VALUES ('domain', 4), ('dispatcher', 9), ('location', 1013), ('acc', 7), ('subscriber', 8)",
+	"INSERT INTO version VALUES ('domain', 4), ('dispatcher', 9), ('location', 1013), ('acc', 7), ('missed_calls', 5), ('dialog', 12), ('subscriber', 8)",
 	`CREATE TABLE domain (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, domain CHAR(64) NOT NULL DEFAULT '' UNIQUE, attrs CHAR(255),
 		accept_subdomain INT UNSIGNED NOT NULL DEFAULT 0, last_modified DATETIME NOT NULL DEFAULT '1900-01-01 00:00:01') DEFAULT CHARSET latin1`,
 	`CREATE TABLE dispatcher (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, setid INT NOT NULL DEFAULT 0, destination CHAR(192) NOT NULL DEFAULT '',
@@ -25,6 +25,19 @@ var openSIPS = []string{
 		callid CHAR(255) NOT NULL DEFAULT 'Default-Call-ID', cseq INT NOT NULL DEFAULT 13, last_modified DATETIME NOT NULL DEFAULT '1900-01-01 00:00:01',
 		flags INT NOT NULL DEFAULT 0, cflags CHAR(255), user_agent CHAR(255) NOT NULL DEFAULT '', socket CHAR(64), methods INT,
 		sip_instance CHAR(255), kv_store TEXT(512), attr CHAR(255)) DEFAULT CHARSET latin1`,
+	`CREATE TABLE acc (id INT UNSIGNED AUTO_INCREMENT PRIMARY KEY, method CHAR(16) NOT NULL DEFAULT '', from_tag CHAR(64) NOT NULL DEFAULT '',
+		to_tag CHAR(64) NOT NULL DEFAULT '', callid CHAR(64) NOT NULL DEFAULT '', sip_code CHAR(3) NOT NULL DEFAULT '', sip_reason CHAR(32) NOT NULL DEFAULT '',
+		time DATETIME NOT NULL, duration INT UNSIGNED NOT NULL DEFAULT 0, ms_duration INT UNSIGNED NOT NULL DEFAULT 0,
+		setuptime INT UNSIGNED NOT NULL DEFAULT 0, created DATETIME, INDEX callid_idx (callid)) DEFAULT CHARSET latin1`,
+	"CREATE TABLE missed_calls LIKE acc",
+	"ALTER TABLE missed_calls DROP duration, DROP ms_duration",
+	`CREATE TABLE dialog (dlg_id BIGINT UNSIGNED PRIMARY KEY, callid CHAR(255) NOT NULL, from_uri CHAR(255) NOT NULL, from_tag CHAR(64) NOT NULL,
+		to_uri CHAR(255) NOT NULL, to_tag CHAR(64) NOT NULL, mangled_from_uri CHAR(255), mangled_to_uri CHAR(255), caller_cseq CHAR(11) NOT NULL,
+		callee_cseq CHAR(11) NOT NULL, caller_ping_cseq INT UNSIGNED NOT NULL, callee_ping_cseq INT UNSIGNED NOT NULL, caller_route_set TEXT(512),
+		callee_route_set TEXT(512), caller_contact CHAR(255), callee_contact CHAR(255), caller_sock CHAR(64) NOT NULL, callee_sock CHAR(64) NOT NULL,
+		state INT UNSIGNED NOT NULL, start_time INT UNSIGNED NOT NULL, timeout INT UNSIGNED NOT NULL, vars BLOB(4096), profiles TEXT(512),
+		script_flags CHAR(255), module_flags INT UNSIGNED NOT NULL DEFAULT 0, flags INT UNSIGNED NOT NULL DEFAULT 0, rt_on_answer CHAR(64),
+		rt_on_timeout CHAR(64), rt_on_hangup CHAR(64)) DEFAULT CHARSET latin1`,
 	"INSERT INTO domain (domain, attrs) VALUES ('a.test', 'setid=10;x=y'), ('b.test', 'fleet=domain')",
 	"INSERT INTO dispatcher (setid, destination, attrs) VALUES (10, 'sip:10.0.1.10', 'source_ip=10.0.8.1')",
 	"INSERT INTO location (username, domain, contact, received, expires) VALUES ('401', 'a.test', 'sip:401@192.168.1.40', '192.0.2.7:5060', 4000000000)",
@@ -42,7 +55,13 @@ func TestInit_OpenSIPS(t *testing.T) {
 		return append(all, s.value("SELECT GROUP_CONCAT(id, domain, attrs, last_modified ORDER BY id) FROM domain"))
 	}
 	before := rows()
-	want := "added column setid of domain\nadded index sipward_setid of domain\nadded index sipward_aor of location\nadded index sipward_expires of location\n"
+	calls := func(table string) (text string) {
+		for _, column := range strings.Fields("from_uri to_uri domain setid src_ip dst_ip backend direction user_agent callee_agent cause end_reason no_ack record_id") {
+			text += "added column " + column + " of " + table + "\n"
+		}
+		return text + "added index sipward_record of " + table + "\n"
+	}
+	want := calls("acc") + "added column setid of domain\nadded index sipward_setid of domain\nadded index sipward_aor of location\nadded index sipward_expires of location\n" + calls("missed_calls")
 	if got := s.do("db", "init"); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

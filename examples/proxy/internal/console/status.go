@@ -160,12 +160,12 @@ func (s *session) askState(ctx context.Context, p *proxyStatus) {
 	if s.cfg.Admin.IsValid() {
 		p.Admin = s.cfg.Admin.String()
 	}
-	code, body, err := s.askProxy(ctx, http.MethodGet, "/readyz", nil)
+	code, body, err := s.askProxy(ctx, http.MethodGet, "/readyz", nil, "")
 	if err != nil {
 		return
 	}
 	p.Running, p.Ready, p.Answer = true, code == http.StatusOK, strings.TrimSpace(string(body))
-	if code, body, err = s.askProxy(ctx, http.MethodGet, "/debug/state", nil); err == nil && code == http.StatusOK && json.Valid(body) {
+	if code, body, err = s.askProxy(ctx, http.MethodGet, "/debug/state", nil, ""); err == nil && code == http.StatusOK && json.Valid(body) {
 		p.State = body
 	}
 }

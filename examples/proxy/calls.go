@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sipward/sipward/acct"
+	"github.com/sipward/sipward/acct/mysqlacct"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
+)
+
+// calls has a record made and written of each call. A nil *calls does nothing.
+type calls struct {
+	cfg callsConfig
+	// journals are that of this process, which takes the new calls, and those
+	// that processes which are gone have left with something in them.
+	journals []*callJournal
+}
+
+// callsConfig configures calls.
+type callsConfig struct {
+	Dir           string           // for the journals of one proxy
+	Sink          string           // name of what takes the records
+	New           func() acct.Sink // makes one for each journal
+	Close         func() error     // for when they have had everything; may be nil
+	DialogTimeout time.Duration
+	Dialogs       *sql.DB // with a table dialog for open calls; may be nil
+	Log           *slog.Logger
+}
+
+// callJournal is a recorder with the directory that this process has for it.
+type callJournal struct {
+	*acct.Recorder
+	node   string // what its rows in the table dialog are known by
+	unlock func()
+}
+
+// openCalls returns the calls that cfg asks for, nil if their records go nowhere.
+// Db is nil without a database.
+func openCalls(cfg *config.Config, db *sql.DB, log *slog.Logger) (*calls, error) {
+	to := cfg.Calls()
+	if to == config.AcctOff {
+		return nil, nil
+	}
+	root, err := cfg.SpoolDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	cc := callsConfig{
+		// Calls are those of a socket: who answers there goes on with them.
+		Dir:  filepath.Join(root, "calls", fileName(cfg.Listen[0].String())),
+		Sink: string(to), DialogTimeout: cfg.Acct.DialogTimeout, Log: log,
+	}
+	if to == config.AcctMySQL {
+		cc.New = func() acct.Sink { return &callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}} }
+		if cfg.Acct.Dialogs {
+			cc.Dialogs = db
+		}
+		return newCalls(cc)
+	}
+	file, err := newCallFile(cfg.Acct, root)
+	if err != nil {
+		return nil, err
+	}
+	cc.New, cc.Close = func() acct.Sink { return file }, file.close
+	return newCalls(cc)
+}
+
+func newCalls(cfg callsConfig) (*calls, error) {
+	c := &calls{cfg: cfg}
+	err := unclaimed(cfg.Dir, func(dir string, unlock func()) error {
+		j, err := c.open(dir, unlock)
+		if err != nil {
+			unlock()
+			return err
+		}
+		if len(c.journals) > 0 && j.empty() {
+			return j.close(context.Background()) // there is nothing to wait for
+		}
+		c.journals = append(c.journals, j)
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("calls: %w", err), c.close())
+	}
+	return c, nil
+}
+
+func (c *calls) open(dir string, unlock func()) (*callJournal, error) {
+	r, err := acct.Open(acct.Config{
+		Sinks: map[string]acct.Sink{c.cfg.Sink: c.cfg.New()}, Dir: dir,
+		DialogTimeout: c.cfg.DialogTimeout, Logger: c.cfg.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	j := &callJournal{Recorder: r, unlock: unlock}
+	if j.node, err = nodeOf(dir); err != nil {
+		return nil, errors.Join(err, r.Close(context.Background()))
+	}
+	return j, nil
+}
+
+// nodeOf returns a name for a journal that no other one has, here or elsewhere.
+func nodeOf(dir string) (string, error) {
+	file := filepath.Join(dir, "node")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(text) == 0 {
+		text = []byte(rand.Text())
+		err = os.WriteFile(file, text, 0o600)
+	}
+	return string(text), err
+}
+
+// empty reports whether nothing is left to be done.
+func (j *callJournal) empty() bool {
+	s := j.Stats()
+	for _, sink := range s.Sinks {
+		if sink.Queued > 0 {
+			return false
+		}
+	}
+	return s.Open+s.Held == 0
+}
+
+func (j *callJournal) close(ctx context.Context) error {
+	defer j.unlock()
+	return j.Recorder.Close(ctx)
+}
+
+// run makes and writes records until ctx is done.
+func (c *calls) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, j := range c.journals {
+		wg.Go(func() { _ = j.Run(ctx) }) // it has no error but the end of ctx
+		if c.cfg.Dialogs != nil {
+			wg.Go(func() { c.mirror(ctx, j) })
+		}
+	}
+	wg.Wait()
+	return nil
+}
+
+// closeTimeout bounds how long the end of the program waits for a database. What
+// it does not take is written when the program runs again.
+const closeTimeout = 3 * time.Second
+
+// close writes what waits. Call it when run has returned, if that was called.
+func (c *calls) close() error {
+	if c == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	errs := make([]error, len(c.journals), len(c.journals)+1)
+	var wg sync.WaitGroup
+	for i, j := range c.journals {
+		wg.Go(func() { errs[i] = j.close(ctx) })
+	}
+	wg.Wait()
+	if c.cfg.Close != nil {
+		errs = append(errs, c.cfg.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// stats returns the figures of all journals.
+func (c *calls) stats() acct.Stats {
+	sum := acct.Stats{Recorded: map[acct.Cause]uint64{}, Sinks: map[string]acct.SinkStats{}}
+	for _, j := range c.journals {
+		s := j.Stats()
+		sum.Open += s.Open
+		sum.Held += s.Held
+		sum.Unfollowed += s.Unfollowed
+		sum.Bytes += s.Bytes
+		sum.Lost += s.Lost
+		for cause, n := range s.Recorded {
+			sum.Recorded[cause] += n
+		}
+		for name, sink := range s.Sinks {
+			of := sum.Sinks[name]
+			of.Queued += sink.Queued
+			of.Written += sink.Written
+			of.Dropped += sink.Dropped
+			of.Rejected += sink.Rejected
+			of.Failures += sink.Failures
+			sum.Sinks[name] = of
+		}
+	}
+	return sum
+}
+
+// part tells how the records do. The proxy is of use whatever becomes of them.
+func (c *calls) part() part {
+	s := c.stats()
+	pt := part{name: "calls", ready: true, detail: fmt.Sprintf("%d open", s.Open)}
+	for _, name := range slices.Sorted(maps.Keys(s.Sinks)) {
+		sink := s.Sinks[name]
+		if sink.Queued > 0 {
+			pt.detail += fmt.Sprintf(", %d records wait for %s", sink.Queued, name)
+		}
+		if n := sink.Dropped + sink.Rejected; n > 0 {
+			pt.detail += fmt.Sprintf(", %d records lost by %s", n, name)
+		}
+	}
+	if s.Lost > 0 {
+		pt.detail += ", calls lost by the disk"
+	}
+	return pt
+}

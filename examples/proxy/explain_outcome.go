@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/location/mirror"
+)
+
+// outcome is what comes of a decision as things are: where the request goes, or
+// how it is answered. To work it out does nothing yet, but that PBXes that take
+// turns have taken one, so that it can be explained as well as carried out.
+type outcome struct {
+	targets [][]relay.Target // tried group by group; nil if it goes nowhere
+	lost    []lost           // phones that are no targets
+	name    location.URI     // of the only target if its host is to be looked up, else zero
+	err     error            // why there are no targets, if the decision was for some
+
+	status int      // of the answer if there are no targets; 0: none
+	fields []string // of its header
+}
+
+// lost is a phone that cannot be reached.
+type lost struct {
+	binding *location.Binding
+	err     error
+}
+
+// outcome returns what comes of d. Uri and alias are those of [Proxy.read].
+func (p *Proxy) outcome(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
+	switch d.Action {
+	case route.ToPhones:
+		return p.phones(st, d, c.Message.Method)
+	case route.ToSet:
+		targets, err := p.destinations(st, d, c.Message, src)
+		if err != nil {
+			return outcome{err: err, status: 503, fields: []string{"Retry-After: 10"}}
+		}
+		return outcome{targets: targets}
+	case route.ToURI:
+		return p.nextHop(c, uri, alias)
+	case route.Wait:
+		return outcome{status: statusOf(st.missing(d.Set, c.Message.Method))}
+	case route.Local:
+		return outcome{status: d.Status, fields: []string{allow, "Accept: */*", "Supported: "}}
+	case route.Reply:
+		if errors.Is(d.Err, mirror.ErrUnknown) { // it will be known
+			return outcome{status: 503, fields: []string{"Retry-After: 5"}}
+		}
+		return outcome{status: d.Status}
+	}
+	return outcome{} // Drop
+}
+
+// phones returns the phones of d that can be reached.
+func (p *Proxy) phones(st *state, d *route.Decision, method string) outcome {
+	var o outcome
+	var all []relay.Target
+	for i := range d.Targets {
+		t, err := p.phone(d.AOR, &d.Targets[i])
+		if err != nil {
+			o.lost = append(o.lost, lost{&d.Targets[i], err})
+			continue
+		}
+		all = append(all, t)
+	}
+	if len(all) > 0 {
+		o.targets = groupsOf(all, method, d)
+		return o
+	}
+	o.err = errUnreachable
+	if st.missing(d.Set, method) != route.Silent { // an Asterisk takes any answer for a sign of life
+		o.status = 480
+	}
+	return o
+}
+
+var errUnreachable = errors.New("no phone of the user can be reached")
+
+// statusOf returns the status of an answer, 0 for none.
+func statusOf(a route.Answer) int {
+	if a == route.Silent {
+		return 0
+	}
+	return int(a)
+}

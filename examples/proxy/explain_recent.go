@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/relay"
+	"github.com/sipward/sipward/examples/proxy/route"
+)
+
+// tell logs a decision and what comes of it, and keeps it if that is a refusal.
+func (p *Proxy) tell(c *relay.Context, st *state, req *route.Request, src route.Source, d *route.Decision, o *outcome) {
+	for _, l := range o.lost {
+		if errors.Is(l.err, errForeign) {
+			p.log.Warn("phone not called: its Contact is another tenant's phone", "aor", d.AOR, "contact", l.binding.Contact)
+		}
+	}
+	keep := o.targets == nil && d.Action != route.Wait && d.Action != route.Local && p.recent.due(kindOf(d, o))
+	if keep || p.debug {
+		p.record(c, st, req, src, d, o, keep)
+	}
+}
+
+// record is the part of tell that takes its time.
+func (p *Proxy) record(c *relay.Context, st *state, req *route.Request, src route.Source, d *route.Decision, o *outcome, keep bool) {
+	full := *d
+	if full.Trail == nil {
+		again, _ := p.decide(st, req, src, route.Explain)
+		full.Trail = again.Trail
+	}
+	var health []dispatcher.Status
+	if keep {
+		health = p.sets.Status()
+	}
+	e := p.describe(c, st, src, &full, o, health)
+	if p.debug {
+		p.log.Debug("routed", "method", e.Method, "uri", e.URI, "src", src.Addr, "call_id", e.CallID, "decision", e)
+	}
+	if keep {
+		p.recent.add(kindOf(d, o), e)
+	}
+}
+
+// kindOf says in a word why a request goes nowhere.
+func kindOf(d *route.Decision, o *outcome) string {
+	switch {
+	case o.err == nil:
+		return d.Reason.String()
+	case d.Action == route.ToSet:
+		return "unavailable"
+	}
+	return "unreachable"
+}
+
+// recent keeps the last refusals of each kind, so that those of which there are
+// many do not push out the others. The zero recent is empty.
+type recent struct {
+	mu    sync.Mutex
+	kinds map[string]*refusals
+}
+
+// keptRefusals is how many are kept of a kind, and how many of them a second: an
+// attack must not cost more than it does without.
+const keptRefusals = 10
+
+// refusals are the last ones of a kind.
+type refusals struct {
+	kept [keptRefusals]*explanation
+	next int // the oldest
+}
+
+// due reports whether a refusal is to be kept.
+func (r *recent) due(kind string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.kinds[kind]
+	return of == nil || of.kept[of.next] == nil || time.Since(of.kept[of.next].At) >= time.Second
+}
+
+func (r *recent) add(kind string, e *explanation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.kinds == nil {
+		r.kinds = map[string]*refusals{}
+	}
+	of := r.kinds[kind]
+	if of == nil {
+		of = &refusals{}
+		r.kinds[kind] = of
+	}
+	of.kept[of.next] = e
+	of.next = (of.next + 1) % keptRefusals
+}
+
+// all returns what is kept, the latest first.
+func (r *recent) all() []*explanation {
+	all := []*explanation{}
+	r.mu.Lock()
+	for _, of := range r.kinds {
+		for _, e := range of.kept {
+			if e != nil {
+				all = append(all, e)
+			}
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(all, func(a, b *explanation) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.CallID, b.CallID)) })
+	return all
+}
