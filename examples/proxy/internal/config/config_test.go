@@ -181,7 +181,7 @@ func TestParse_Values(t *testing.T) {
 		{"statuses", `lookup: {missing: 480, missing_options: silent, ambiguous: "603", fork: newest}`, func(c *config.Config) {
 			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}
 		}},
-		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security = config.Security{UnknownDomain: 403} }},
+		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security.UnknownDomain, c.Security.Rate = 403, false }},
 		{"algorithm by number", `dispatcher: {algorithm: 4, probe: never, interval: 0s}`, func(c *config.Config) {
 			c.Dispatcher.Algorithm, c.Dispatcher.Probe, c.Dispatcher.Interval = dispatcher.RoundRobin, config.ProbeNever, 0
 		}},
