@@ -29,7 +29,7 @@ func (s *Store) writeAll(ctx context.Context) {
 			return
 		}
 		for s.queue.len() > 0 && ctx.Err() == nil {
-			if s.writeSome(ctx) {
+			if s.writeSome(context.WithoutCancel(ctx)) { // what is on its way is not cut off
 				backoff = minBackoff
 				continue
 			}
