@@ -147,6 +147,7 @@ func (p *Proxy) serveForget(w http.ResponseWriter, r *http.Request) {
 
 func (p *Proxy) serveState(w http.ResponseWriter, _ *http.Request) { writeJSON(w, p.view()) }
 
+// writeJSON answers with a document.
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)

@@ -18,6 +18,7 @@ import (
 	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/acct/mysqlacct"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 )
 
 // calls has a record made and written of each call. A nil *calls does nothing.
@@ -48,7 +49,7 @@ type callJournal struct {
 
 // openCalls returns the calls that cfg asks for, nil if their records go nowhere.
 // Db is nil without a database.
-func openCalls(cfg *config.Config, db *sql.DB, log *slog.Logger) (*calls, error) {
+func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Logger) (*calls, error) {
 	to := cfg.Calls()
 	if to == config.AcctOff {
 		return nil, nil
@@ -63,7 +64,7 @@ func openCalls(cfg *config.Config, db *sql.DB, log *slog.Logger) (*calls, error)
 		Sink: string(to), DialogTimeout: cfg.Acct.DialogTimeout, Log: log,
 	}
 	if to == config.AcctMySQL {
-		cc.New = func() acct.Sink { return &callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}} }
+		cc.New = func() acct.Sink { return m.Sink(&callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}}) }
 		if cfg.Acct.Dialogs {
 			cc.Dialogs = db
 		}
@@ -73,7 +74,7 @@ func openCalls(cfg *config.Config, db *sql.DB, log *slog.Logger) (*calls, error)
 	if err != nil {
 		return nil, err
 	}
-	cc.New, cc.Close = func() acct.Sink { return file }, file.close
+	cc.New, cc.Close = func() acct.Sink { return m.Sink(file) }, file.close
 	return newCalls(cc)
 }
 

@@ -31,7 +31,7 @@ func (p *Proxy) explain(ctx context.Context, src route.Source, text string) (*ex
 		return nil, errors.New("a CANCEL goes where its INVITE has gone")
 	}
 	var e *explanation
-	answer, err := rehearse(p.names.isOwn, src, m, func(c *relay.Context) {
+	answer, err := p.rehearse(src, m, func(c *relay.Context) {
 		c.Flow, _ = p.transport.Find(src.Transport, noAddr, src.Addr)
 		e = p.explainRequest(ctx, c, src)
 	})

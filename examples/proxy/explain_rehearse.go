@@ -13,9 +13,9 @@ import (
 // rehearse takes a request from src through a relay of its own, which reads and
 // checks it as the one in service does, and then calls policy. If the relay
 // answers it without, that is what it returns.
-func rehearse(own func(host string, port uint16) bool, src route.Source, m *sipmsg.Message, policy func(*relay.Context)) (answer *sipmsg.Message, err error) {
+func (p *Proxy) rehearse(src route.Source, m *sipmsg.Message, policy func(*relay.Context)) (answer *sipmsg.Message, err error) {
 	s := &rehearsal{src: src.Addr, policy: policy}
-	r, err := relay.New(relay.Config{Policy: s, Network: s, Own: own})
+	r, err := relay.New(relay.Config{Policy: s, Network: s, Own: p.names.isOwn, Logger: p.log})
 	if err != nil {
 		return nil, err
 	}
@@ -34,9 +34,8 @@ func rehearse(own func(host string, port uint16) bool, src route.Source, m *sipm
 	return sipmsg.Parse(s.answer)
 }
 
-// rehearsal is all that its relay has to do with: a policy that
-// forwards nothing, a network on which nobody is, and a socket that keeps what is
-// sent.
+// rehearsal is all that its relay has to do with: a policy that forwards nothing,
+// a network on which nobody is, and a socket that keeps what is sent.
 type rehearsal struct {
 	net.PacketConn // nil: no other method is used
 	src            netip.AddrPort

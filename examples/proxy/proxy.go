@@ -106,7 +106,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 	if p.bindings, err = openBindings(cfg, p.db, p); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
 	}
-	if p.calls, err = openCalls(cfg, p.db, log); err != nil {
+	if p.calls, err = openCalls(cfg, p.db, p.metrics, log); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	if p.registrar, err = p.newRegistrar(); err != nil {

@@ -242,6 +242,7 @@ func TestMetrics_Database(t *testing.T) {
 			"location_bad_rows_total":         0,
 
 			"calls_active":                                               0,
+			"call_duration_seconds_count":                                1,
 			`calls_total{cause="answered"}`:                              1,
 			`calls_total{cause="busy"}`:                                  0,
 			`acct_records_total{result="written"}`:                       1,

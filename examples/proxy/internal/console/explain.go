@@ -24,7 +24,10 @@ func explainOperation() operation {
 The message is read from FILE, or from the standard input if that is "-"; its
 lines may end without CR. METHOD R-URI is short for a request that says little
 else; -to, -caller and -header add to it. The proxy is the one at the admin
-address of the configuration. It sends, counts and changes nothing.`,
+address of the configuration. It sends, counts and changes nothing.
+
+Targets with the same number are tried at once, those with the next one if they
+fail.`,
 		setup: func(flags *flag.FlagSet) func(context.Context, *session) error {
 			var x explained
 			flags.TextVar(&x.from, "from", netip.AddrPort{}, "address `IP:PORT` that the message comes from")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/examples/proxy/transaction"
@@ -97,6 +98,29 @@ func TestKeepalive(t *testing.T) {
 		`nat_keepalives_total{result="answered"}`:   1,
 		`nat_keepalives_total{result="unanswered"}`: 2,
 	})
+}
+
+// What the sink does not take comes again, and is counted once.
+func TestSink(t *testing.T) {
+	m := newMetrics(t, metrics.Config{})
+	fault := errors.New("full")
+	sink := m.Sink(acct.SinkFunc(func(context.Context, []acct.Record) error { return fault }))
+	now := time.Now()
+	records := []acct.Record{
+		{Created: now, Answered: now, Ended: now.Add(time.Minute)},
+		{Created: now, Answered: now, Ended: now.Add(5 * time.Hour), End: acct.Timeout},
+		{Created: now, Answered: now, Ended: now, End: acct.Unfollowed},
+		{Created: now, Ended: now, Cause: acct.Busy},
+	}
+	if err := sink.Write(t.Context(), records); err != fault {
+		t.Errorf("got %v", err)
+	}
+	want(t, m, map[string]float64{})
+	fault = nil
+	if err := sink.Write(t.Context(), records); err != nil {
+		t.Error(err)
+	}
+	want(t, m, map[string]float64{"call_duration_seconds_count": 2})
 }
 
 // The store is as it was, and each of its operations is counted.

@@ -43,6 +43,7 @@ type Metrics struct {
 	registrations
 	probes
 	operations
+	callTimes
 }
 
 // New returns a Metrics, with metrics of the process and its build.
@@ -53,6 +54,7 @@ func New(cfg Config) (*Metrics, error) {
 	m.registrations = newRegistrations(f)
 	m.probes = newProbes(f)
 	m.operations = newOperations(f)
+	m.callTimes = newCallTimes(f)
 	build(f)
 	f.register(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err := f.err(); err != nil {
@@ -123,13 +125,18 @@ func (f *factory) gauge(name, help string, labels ...string) *prometheus.GaugeVe
 	return v
 }
 
-// seconds makes a histogram of durations, from 1 ms to 64 s for those who want
-// classic buckets, with 10 % between two native ones.
+// seconds makes a histogram of durations, from 1 ms to 64 s.
 func (f *factory) seconds(name, help string, labels ...string) *prometheus.HistogramVec {
 	const first, factor, count = 0.001, 2, 17
+	return f.histogram(name, help, prometheus.ExponentialBuckets(first, factor, count), labels...)
+}
+
+// histogram makes a histogram with these classic buckets, and native ones with
+// 10 % between two of them.
+func (f *factory) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help,
-		Buckets:                        prometheus.ExponentialBuckets(first, factor, count),
+		Buckets:                        buckets,
 		NativeHistogramBucketFactor:    1.1,
 		NativeHistogramMaxBucketNumber: 160,
 	}, labels)
