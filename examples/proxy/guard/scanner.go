@@ -39,7 +39,7 @@ func containsFold(s, lower string) bool {
 
 func hasPrefixFold(s, lower string) bool {
 	for i := range len(lower) {
-		if lowerCase(rune(s[i])) != rune(lower[i]) {
+		if lowerCase(s[i]) != lower[i] {
 			return false
 		}
 	}
@@ -47,7 +47,7 @@ func hasPrefixFold(s, lower string) bool {
 }
 
 // lowerCase is for ASCII: names of programs in headers are (RFC 3261 section 25.1).
-func lowerCase(c rune) rune {
+func lowerCase(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		c += 'a' - 'A'
 	}
@@ -60,7 +60,11 @@ func lowerNames(names []string) []string {
 	var lower []string
 	for _, n := range names {
 		if n = strings.TrimSpace(n); n != "" {
-			lower = append(lower, strings.Map(lowerCase, n))
+			b := []byte(n)
+			for i := range b {
+				b[i] = lowerCase(b[i])
+			}
+			lower = append(lower, string(b))
 		}
 	}
 	return lower
