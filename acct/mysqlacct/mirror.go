@@ -51,10 +51,10 @@ func NewMirror(ctx context.Context, db *sql.DB, cfg MirrorConfig) (*Mirror, erro
 		cfg.Table = "dialog"
 	}
 	var faults []error
-	if !isName(cfg.Table) {
+	if !mysqlschema.IsName(cfg.Table) {
 		faults = append(faults, fmt.Errorf("mysqlacct: table %q: not a name of letters, digits and underscores", cfg.Table))
 	}
-	if cfg.Node != "" && !isName(cfg.Node) {
+	if cfg.Node != "" && !mysqlschema.IsName(cfg.Node) {
 		faults = append(faults, fmt.Errorf("mysqlacct: node %q: not a name of letters, digits and underscores", cfg.Node))
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -40,19 +40,11 @@ func (c *Config) complete() error {
 		c.TimeZone = time.Local
 	}
 	for _, name := range []string{c.Table, c.MissedTable} {
-		if !isName(name) {
+		if !mysqlschema.IsName(name) {
 			return fmt.Errorf("table %q: not a name of letters, digits and underscores", name)
 		}
 	}
 	return nil
-}
-
-// isName reports whether s can be a table's name without any doubt.
-func isName(s string) bool {
-	other := func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
 }
 
 // Sink is an [acct.Sink]. It does not own the database: the caller opens and

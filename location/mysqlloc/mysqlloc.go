@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/sipward/sipward/internal/mysqlschema"
 	"github.com/sipward/sipward/location"
 )
 
@@ -63,7 +63,7 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 	if cfg.Table == "" {
 		cfg.Table = "location"
 	}
-	if !isName(cfg.Table) {
+	if !mysqlschema.IsName(cfg.Table) {
 		return nil, fmt.Errorf("mysqlloc: table %q: not a name of letters, digits and underscores", cfg.Table)
 	}
 	if cfg.Now == nil {
@@ -84,14 +84,6 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("mysqlloc: %w", err), s.Close())
 	}
 	return s, nil
-}
-
-// isName reports whether s can be a table's name without any doubt.
-func isName(s string) bool {
-	other := func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other)
 }
 
 // Close frees the statements. The database stays open.
