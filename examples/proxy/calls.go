@@ -54,10 +54,7 @@ func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Log
 	if to == config.AcctOff {
 		return nil, nil
 	}
-	root, err := cfg.SpoolDir(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
+	root := cfg.SpoolDir(os.Getenv)
 	cc := callsConfig{
 		// Calls are those of a socket: who answers there goes on with them.
 		Dir:  filepath.Join(root, "calls", fileName(cfg.Listen[0].String())),

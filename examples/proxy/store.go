@@ -53,13 +53,10 @@ func openBindings(cfg *config.Config, db *sql.DB, p *Proxy) (*bindings, error) {
 }
 
 func (b *bindings) openMirror(cfg *config.Config, db *sql.DB, p *Proxy) error {
-	root, err := cfg.SpoolDir(os.Getenv)
-	if err != nil {
-		return err
-	}
+	root := cfg.SpoolDir(os.Getenv)
 	dir, unlock, err := claimSpool(filepath.Join(root, fileName(database.Name(string(cfg.Database)))))
 	if err != nil {
-		return fmt.Errorf("spool: %w", err)
+		return fmt.Errorf("the spool, which cache.spool can move: %w", err)
 	}
 	b.table = &table{db: db, proxy: p}
 	mc := mirror.Config{

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"path/filepath"
 	"strings"
 )
@@ -9,21 +8,22 @@ import (
 // SpoolDir returns the directory for calls, and for registrations that the
 // database does not have yet: that of the configuration, else the one that systemd
 // gives a service for its state, else the user's directory for the state of
-// programs (XDG base directory specification). It need not exist. The environment is
-// read by env, which is normally [os.Getenv].
-func (c *Config) SpoolDir(env func(string) string) (string, error) {
+// programs (XDG base directory specification), or the machine's for who has no
+// home. It need not exist. The environment is read by env, which is normally
+// [os.Getenv].
+func (c *Config) SpoolDir(env func(string) string) string {
 	if c.Cache.Spool != "" {
-		return c.Cache.Spool, nil
+		return c.Cache.Spool
 	}
 	// systemd separates several directories by colons.
 	if dir, _, _ := strings.Cut(env("STATE_DIRECTORY"), ":"); dir != "" {
-		return dir, nil
+		return dir
 	}
 	if dir := env("XDG_STATE_HOME"); filepath.IsAbs(dir) { // a relative one does not count
-		return filepath.Join(dir, "sipward"), nil
+		return filepath.Join(dir, "sipward")
 	}
 	if home := env("HOME"); home != "" {
-		return filepath.Join(home, ".local", "state", "sipward"), nil
+		return filepath.Join(home, ".local", "state", "sipward")
 	}
-	return "", errors.New("config: no directory for the spool: set cache.spool, or HOME")
+	return "/var/lib/sipward"
 }
