@@ -81,7 +81,7 @@ type Config struct {
 	MaxPending int
 
 	// Linger is how long a change waits for others that go to the backend with
-	// it; 50 ms if 0, and not at all if negative.
+	// it; 100 ms if 0, and not at all if negative.
 	Linger time.Duration
 
 	// Now is the clock, time.Now if nil. It is called by many goroutines at once.
@@ -93,7 +93,7 @@ type Config struct {
 
 const (
 	defaultMaxPending = 1_000_000
-	defaultLinger     = 50 * time.Millisecond
+	defaultLinger     = 100 * time.Millisecond
 )
 
 // Store is a [location.Store] in memory with a mirror elsewhere. All methods may
