@@ -11,6 +11,7 @@ import (
 
 	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -26,19 +27,7 @@ func (p *Proxy) admin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", ok)
-	mux.HandleFunc("GET /readyz", p.serveReady)
-	mux.HandleFunc("GET /debug/state", p.serveState)
-	mux.Handle("GET /metrics", p.metrics.Handler())
-	mux.HandleFunc("POST /debug/explain", p.serveExplain)
-	mux.HandleFunc("GET /debug/decisions", p.serveDecisions)
-	mux.HandleFunc("POST /location/forget", p.serveForget)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	srv := &http.Server{Handler: p.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -47,7 +36,37 @@ func (p *Proxy) admin(ctx context.Context) error {
 	return nil
 }
 
-// ok answers that the process serves.
+// routes is what admin serves. It is not for pages in the browser of somebody who
+// can reach it, which could ban everybody.
+func (p *Proxy) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", p.serveLive)
+	mux.HandleFunc("GET /readyz", p.serveReady)
+	mux.HandleFunc("GET /debug/state", p.serveState)
+	mux.Handle("GET /metrics", p.metrics.Handler())
+	mux.HandleFunc("POST /debug/explain", p.serveExplain)
+	mux.HandleFunc("GET /debug/decisions", p.serveDecisions)
+	mux.HandleFunc("POST /location/forget", p.serveForget)
+	mux.HandleFunc("GET /bans", p.serveBans)
+	mux.HandleFunc("POST /bans", p.serveBan)
+	mux.HandleFunc("DELETE /bans", p.serveUnban)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// serveLive tells whether the proxy answers itself.
+func (p *Proxy) serveLive(w http.ResponseWriter, r *http.Request) {
+	if err := p.answers(r.Context(), time.Second); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	ok(w, r)
+}
+
+// ok answers that all is well.
 func ok(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) }
 
 // stateView is what /debug/state shows.
@@ -63,6 +82,7 @@ type stateView struct {
 	Lost        uint64            `json:"lost_phones"`
 	ToDiffers   uint64            `json:"ruri_to_mismatch"`
 	Guard       guard.Stats       `json:"guard"`
+	Seclog      *seclog.Stats     `json:"security_rows,omitempty"` // with a database
 	Relay       relay.Stats       `json:"relay"`
 	Transport   transport.Stats   `json:"transport"`
 }
@@ -89,6 +109,10 @@ func (p *Proxy) view() stateView {
 	if p.calls != nil {
 		s := p.calls.stats()
 		v.Calls = &s
+	}
+	if p.seclog != nil {
+		s := p.seclog.Stats()
+		v.Seclog = &s
 	}
 	for _, r := range route.Reasons() {
 		v.Decisions[r.String()] = p.counters.reasons[r].Load()

@@ -39,7 +39,7 @@ func (p *Proxy) follow(c *relay.Context, st *state, d *route.Decision, held bool
 		FromURI: addressOf(m.Get(sipmsg.From)), ToURI: addressOf(m.Get(sipmsg.To)),
 		UserAgent: m.Get(sipmsg.UserAgent), Source: m.Source,
 	}}
-	if d.Class == route.PBX {
+	if d.Class == route.PBX || d.Action == route.ToPhones {
 		f.invite.Direction = acct.ToPhone
 	}
 	if tn := st.tenantOf(c, d, held || d.Action == route.Wait); tn != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
@@ -21,14 +22,15 @@ var noAddr netip.AddrPort
 // toURI sends a request on in its dialog, if need be when the name of the next
 // hop has been looked up.
 func (p *Proxy) toURI(c *relay.Context, d *route.Decision, o *outcome) {
-	pbx, targets, name := p.state.Load().senders(d, c.Message), o.targets, o.name
+	fromPBX, pbx := d.Class != route.Phone, p.state.Load().senders(d, c.Message)
+	targets, name := o.targets, o.name
 	if name.Host == "" {
-		p.forwardTo(c, targets, pbx)
+		p.forwardTo(c, targets, fromPBX, pbx)
 		return
 	}
 	p.resolve(c, name, func(addr netip.Addr) {
 		targets[0][0].Remote = netip.AddrPortFrom(addr, portOf(name))
-		p.forwardTo(c, targets, pbx)
+		p.forwardTo(c, targets, fromPBX, pbx)
 	})
 }
 
@@ -85,23 +87,35 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 	return network, local
 }
 
-// forwardTo sends the request to the one target of targets, which for a request
-// of a PBX, that of some tenants, is no phone of others: a proof of the dialog
-// says nothing of where the PBX wants its requests to go, and a NAT gives an
-// address that it had for a phone to another one.
-func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, pbx []*tenant.Tenant) {
+// forwardTo sends the request of a PBX, that of some tenants, or of a phone to the
+// one target of targets.
+func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, fromPBX bool, pbx []*tenant.Tenant) {
 	t := &targets[0][0]
-	st, to := p.state.Load(), farEnd(t)
-	if len(pbx) == 0 {
-		t.Edit = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(to.Remote)))
-		plan := relay.Plan{Targets: targets}
+	st := p.state.Load()
+	if !fromPBX {
+		plan, of := relay.Plan{Targets: targets}, st.tenants.Candidates(farEnd(t).Remote)
+		t.Edit = p.phoneEdit(c, st.sdpOf(of), len(of) == 0)
+		if len(of) == 0 { // a stranger and a phone that it rang: aliases are all they have
+			plan.Answer = p.phoneAnswers(c.Message.Method, natfix.SDPOff, true)
+		}
 		p.watch(c, &plan)
 		c.Forward(plan)
 		return
 	}
-	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(func() { p.forwardTo(c, targets, pbx) }) {
-		return // not before it is known whose phone is there
+	send := sync.OnceFunc(func() { p.forwardToPhone(c, targets, pbx) })
+	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(send) {
+		time.AfterFunc(holdTime, send) // nobody knows when the database will be back
+		return
 	}
+	send()
+}
+
+// forwardToPhone is forwardTo for a PBX. What it sends to is no phone of other
+// tenants: a proof of the dialog says nothing of where the PBX wants its requests
+// to go, and a NAT gives an address that it had for a phone to another one.
+func (p *Proxy) forwardToPhone(c *relay.Context, targets [][]relay.Target, pbx []*tenant.Tenant) {
+	t := &targets[0][0]
+	st, to := p.state.Load(), farEnd(t)
 	if !p.freeFor(c, pbx, to) {
 		p.counters.reasons[route.ForeignTarget].Add(1)
 		c.Refuse(404, reasonPhrase(404))
@@ -109,7 +123,10 @@ func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, pbx []*ten
 	}
 	plan := relay.Plan{Targets: targets}
 	if len(st.tenants.Candidates(to.Remote)) == 0 { // else it is a PBX or a carrier, whose word is left alone (P-26)
-		plan.Answer = p.phoneAnswers(c.Message.Method, st.sdpOf(pbx))
+		plan.Answer = p.phoneAnswers(c.Message.Method, st.sdpOf(pbx), false)
+		if t.Flow == (transport.Flow{}) && t.Network != "udp" { // its own connection, if there is one
+			t.Flow, _ = p.transport.Find(t.Network, noAddr, t.Remote)
+		}
 	}
 	p.watch(c, &plan)
 	c.Forward(plan)
@@ -173,8 +190,9 @@ func targetsDialog(method string) bool {
 }
 
 // phoneAnswers returns what makes the Contact in answers of phones reachable, and
-// the media that they offer; nil if there is nothing to do.
-func (p *Proxy) phoneAnswers(method string, sdp natfix.SDPPolicy) func(*relay.Target, *sipmsg.Message, *sipmsg.Patch) (int, string) {
+// the media that they offer; nil if there is nothing to do. Always is for a caller
+// that gets to a phone by aliases only, wherever that is.
+func (p *Proxy) phoneAnswers(method string, sdp natfix.SDPPolicy, always bool) func(*relay.Target, *sipmsg.Message, *sipmsg.Patch) (int, string) {
 	contacts := targetsDialog(method)
 	if !contacts && sdp == natfix.SDPOff {
 		return nil
@@ -184,7 +202,7 @@ func (p *Proxy) phoneAnswers(method string, sdp natfix.SDPPolicy) func(*relay.Ta
 			return 0, ""
 		}
 		if contacts {
-			p.aliasContacts(t.Flow.Location(), patch)
+			p.aliasContacts(t.Flow.Location(), patch, always)
 		}
 		if body, changed := natfix.FixSDP(sdp, t.Flow.Location(), m.Get(sipmsg.ContentType), m.Body()); changed {
 			patch.SetBody(body)
@@ -194,7 +212,7 @@ func (p *Proxy) phoneAnswers(method string, sdp natfix.SDPPolicy) func(*relay.Ta
 }
 
 // phoneEdit does the same for a phone's request.
-func (p *Proxy) phoneEdit(c *relay.Context, sdp natfix.SDPPolicy) relay.Edit {
+func (p *Proxy) phoneEdit(c *relay.Context, sdp natfix.SDPPolicy, always bool) relay.Edit {
 	m := c.Message
 	contacts := targetsDialog(m.Method) && m.Has(sipmsg.Contact)
 	from := location.Flow{Transport: c.Flow.Network(), Remote: m.Source, Local: c.Flow.Local()}
@@ -204,7 +222,7 @@ func (p *Proxy) phoneEdit(c *relay.Context, sdp natfix.SDPPolicy) relay.Edit {
 	}
 	return func(_ transport.Flow, patch *sipmsg.Patch) {
 		if contacts {
-			p.aliasContacts(from, patch)
+			p.aliasContacts(from, patch, always)
 		}
 		if changed {
 			patch.SetBody(body)
@@ -213,11 +231,11 @@ func (p *Proxy) phoneEdit(c *relay.Context, sdp natfix.SDPPolicy) relay.Edit {
 }
 
 // aliasContacts appends to each Contact that would lead elsewhere how its
-// phone is reached.
-func (p *Proxy) aliasContacts(f location.Flow, patch *sipmsg.Patch) {
+// phone is reached, or to all.
+func (p *Proxy) aliasContacts(f location.Flow, patch *sipmsg.Patch, always bool) {
 	patch.ReplaceElements(sipmsg.Contact, func(element string) string {
 		a, err := sipmsg.ParseNameAddr(element)
-		if err != nil || !natfix.NeedsAlias(a.URI, f) {
+		if err != nil || !always && !natfix.NeedsAlias(a.URI, f) {
 			return element
 		}
 		uri, _ := p.alias.Append(nil, a.URI, f)

@@ -119,7 +119,7 @@ func (p *Proxy) explainDialog(ctx context.Context, c *relay.Context, st *state, 
 		return nil
 	}
 	pbx, to := st.senders(d, c.Message), farEnd(&o.targets[0][0])
-	if len(pbx) > 0 && !p.freeFor(c, pbx, to) {
+	if d.Class != route.Phone && !p.freeFor(c, pbx, to) {
 		notes = append(notes, fmt.Sprintf("%s is another tenant's phone", at(to.Transport, to.Remote)))
 		d.Action, d.Status, d.Reason = route.Reply, 404, route.ForeignTarget
 		*o = outcome{status: 404}

@@ -176,6 +176,28 @@ func TestACK_WithoutRoute(t *testing.T) {
 	})
 }
 
+// TestForged_RemovedPBX: when its tenant is gone, a PBX still reaches the phone of
+// its call and ends that, and is reached; and even so no phone of anybody else.
+// P-13 P-48.
+func TestForged_RemovedPBX(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph, other := w.public("401", "a.test"), w.public("401", "b.test")
+		in, phoneIn := callIn(w.a, ph.at(w.a), ph)
+		out, pbxOut := callOut(ph, w.a)
+		other.register(w.b)
+		w.reload(strings.Replace(threeTenants, `  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.1.10:5060"}]}`+"\n", "", 1))
+		w.a.ask("INVITE", "sip:401@192.0.2.1") // it is nobody now
+		w.quiet()
+		target := in.target
+		in.target = "sip:401@" + other.Addr.String()
+		w.rejected(w.a.Peer, in.text("BYE"), 404)
+		in.target = target
+		in.exchange(phoneIn, "INFO")
+		phoneIn.exchange(in, "BYE")
+		pbxOut.exchange(out, "BYE")
+	})
+}
+
 // TestNamedPBX: a PBX that has a name in its Contact is reached by it, in the
 // dialog and for call-backs. P-24.
 func TestNamedPBX(t *testing.T) {

@@ -60,11 +60,11 @@ func (f *fresh) ask(aor location.AOR) {
 	f.domain = aor.Domain()
 }
 
-// settle replaces a decision of a PBX's request that bindings which were not seen
+// settle replaces a decision about a phone that bindings which were not seen
 // could change. Without the database nobody knows when they will be seen; then
 // the phone is called that is known, if it can be no other tenant's.
 func (f *fresh) settle(req *route.Request, d *route.Decision) {
-	if f.unknown == nil || d.Class != route.PBX || req.InDialog || d.Action == route.Local {
+	if f.unknown == nil || d.Class != route.PBX && d.Action != route.ToPhones || req.InDialog || d.Action == route.Local {
 		return
 	}
 	if d.Action == route.ToPhones && !f.several && !f.mirror.Healthy() {

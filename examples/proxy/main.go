@@ -9,6 +9,7 @@
 //	proxy domain add | list | rm            which domains are served
 //	proxy dispatcher add | list | rm | set-state
 //	proxy location list | show | rm         who is registered
+//	proxy ban list | add | rm               who is not served
 //	proxy status | verify-cdr | backup | restore | import endpoint-locations
 //
 // "proxy help" tells what they take, and each tells more with -h.

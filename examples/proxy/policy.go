@@ -158,7 +158,7 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 	p.calls.inDialog(c.Message)
 	t, from := relay.Target{Flow: f, RequestURI: uri}, route.PBX
 	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
-		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote()))), route.Phone
+		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote())), false), route.Phone
 	}
 	c.Tag = p.metrics.Group(from, -1, true)
 	c.Forward(relay.Plan{Targets: one(t)})
@@ -222,7 +222,7 @@ func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, o *outcome
 	if p.Symmetric(c.Flow) { // else it is a PBX, which knows its own address
 		sdp = st.sdp(d.Set)
 	}
-	edit := p.phoneEdit(c, sdp)
+	edit := p.phoneEdit(c, sdp, false)
 	for i := range o.targets {
 		o.targets[i][0].RequestURI, o.targets[i][0].Edit = uri, edit
 	}
@@ -310,12 +310,28 @@ func addressOf(value string) string {
 
 // toPhones sends a request of a PBX to the phones of a user.
 func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision, o *outcome) {
-	plan := relay.Plan{Targets: o.targets, Answer: p.phoneAnswers(c.Message.Method, st.sdp(d.Set))}
+	plan := relay.Plan{Targets: o.targets, Answer: p.phoneAnswers(c.Message.Method, st.sdp(d.Set), d.Class != route.PBX)}
+	if d.Class != route.PBX {
+		p.letIn(c, d, o)
+	}
 	if beginsDialog(c.Message) {
 		plan.RecordRoute, plan.RouteParams = true, p.seal.routeParams(c.Message.CallID, c.Message.Source, d.AOR.Domain())
 	}
 	p.watch(c, &plan)
 	c.Forward(plan)
+}
+
+// letIn is for a stranger who rings a phone (see [route.Policy]). Nobody knows
+// its address, so it may be behind NAT.
+func (p *Proxy) letIn(c *relay.Context, d *route.Decision, o *outcome) {
+	p.log.Warn("stranger rings a phone", "aor", d.AOR, "setid", d.Set, "uri", c.RequestURI,
+		"src", c.Message.Source, "call_id", c.Message.CallID)
+	edit := p.phoneEdit(c, natfix.SDPOff, true)
+	for _, group := range o.targets {
+		for i := range group {
+			group[i].Edit = edit
+		}
+	}
 }
 
 // groupsOf arranges the targets of d by the way to fork: one after the other,

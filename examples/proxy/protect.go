@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -53,9 +54,8 @@ func (p *Proxy) trust(st *state) {
 		}
 	}
 	for _, l := range p.cfg.Listen {
-		if a := l.Addr.Addr().Unmap(); !a.IsUnspecified() {
-			list = append(list, netip.PrefixFrom(a.WithZone(""), a.BitLen()))
-		}
+		a := reachable(l.Addr).Addr().Unmap().WithZone("")
+		list = append(list, netip.PrefixFrom(a, a.BitLen()))
 	}
 	p.guard.SetTrusted(append(list, p.cfg.Security.Trusted...), time.Now())
 }
@@ -71,19 +71,27 @@ func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
 	if !m.IsRequest() || !p.guard.IsScanner(m.Get(sipmsg.UserAgent)) || !p.Symmetric(f) {
 		return true
 	}
-	p.knock(src, domainOf(m), guard.Scanner, now)
+	p.knock(src, m, guard.Scanner, now)
 	return false
 }
 
 // malformed notes a message that cannot be read.
-func (p *Proxy) malformed(f transport.Flow) { p.knock(sourceOf(f), "", guard.Malformed, time.Now()) }
+func (p *Proxy) malformed(f transport.Flow) { p.knock(sourceOf(f), nil, guard.Malformed, time.Now()) }
 
-// knock notes that somebody was turned away. The line in the log stays as it is
-// for programs that read it.
-func (p *Proxy) knock(src guard.Source, domain string, reason guard.Reason, now time.Time) {
-	if failure := p.guard.Failed(src, reason, now); failure.Report {
-		p.log.Info(failure.KnockLine(domain, src.Addr, reason))
+// knock notes that somebody was turned away, with a request or, if m is nil, with
+// what cannot be read. The line in the log stays as it is for programs that read
+// it.
+func (p *Proxy) knock(src guard.Source, m *sipmsg.Message, reason guard.Reason, now time.Time) {
+	failure := p.guard.Failed(src, reason, now)
+	if !failure.Report {
+		return
 	}
+	k := seclog.Knock{Time: now, Source: src.Addr, Reason: reason.String()}
+	if m != nil {
+		k.Domain, k.UserAgent, k.Method, k.RequestURI = domainOf(m), m.Get(sipmsg.UserAgent), m.Method, m.RequestURI
+	}
+	p.seclog.Knock(k)
+	p.log.Info(failure.KnockLine(k.Domain, src.Addr, reason))
 }
 
 // domainOf returns the host that a request is for.
@@ -96,27 +104,33 @@ func domainOf(m *sipmsg.Message) string {
 }
 
 // turnedAway handles a request that begins something new and that there is no
-// room for. It reports false if there is.
+// room for, or no time. It reports false if there is.
 func (p *Proxy) turnedAway(c *relay.Context) bool {
 	m := c.Message
 	if m.ToTag != "" || m.Method == "ACK" || c.Retried {
 		return false
 	}
-	switch p.guard.AdmitNew(sourceOf(c.Flow), time.Now()) {
-	case guard.Served:
-		return false
-	case guard.Overloaded:
+	switch v := p.guard.AdmitNew(sourceOf(c.Flow), time.Now()); {
+	case v == guard.Overloaded, v == guard.Served && p.draining.Load() && lasts(m.Method):
 		c.Refuse(503, "Service Unavailable", "Retry-After: "+strconv.Itoa(guard.RetryAfter()))
+	case v == guard.Served:
+		return false
 	default:
 		c.Drop()
 	}
 	return true
 }
 
+// lasts reports whether a request of that method, outside a dialog, asks for more
+// than its answer.
+func lasts(method string) bool {
+	return method == "INVITE" || method == "REGISTER" || method == "SUBSCRIBE"
+}
+
 // noteDecision counts what a stranger asked for in vain.
 func (p *Proxy) noteDecision(c *relay.Context, d *route.Decision) {
 	if d.Class == route.Unknown && d.Reason == route.UnknownDomain {
-		p.knock(sourceOf(c.Flow), domainOf(c.Message), guard.UnknownDomain, time.Now())
+		p.knock(sourceOf(c.Flow), c.Message, guard.UnknownDomain, time.Now())
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
+	"github.com/sipward/sipward/examples/proxy/internal/sd"
+	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -40,6 +42,8 @@ type Proxy struct {
 	*bindings
 	conns       conns
 	guard       *guard.Guard
+	bans        *bansFile
+	seclog      *seclog.Log // nil without a database
 	metrics     *metrics.Metrics
 	overloaded  atomic.Bool // as the log knows it
 	secure      secure
@@ -53,11 +57,15 @@ type Proxy struct {
 	transitions *transitions
 	calls       *calls // nil if no records are made
 
+	manager *sd.Manager // who has started the process; nil: nobody who cares
+	sockets []sd.Socket // that were opened for us, and are not in use yet
+
 	hangup <-chan os.Signal // asks for the configuration to be read again; nil: never
 	reread func() (*config.Config, error)
 
 	state      atomic.Pointer[state]
 	listening  atomic.Bool
+	draining   atomic.Bool
 	recent     recent
 	counters   counters
 	background sync.WaitGroup // look-ups of names
@@ -90,6 +98,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		if p.db, err = database.Open(string(cfg.Database)); err != nil {
 			return nil, err
 		}
+		p.seclog = seclog.New(p.db, log)
 	}
 	if p.guard, err = p.newGuard(); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
@@ -103,6 +112,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 	if err := p.source.Start(ctx); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
 	}
+	p.bans = restoreBans(cfg, p.guard, log)
 	if p.bindings, err = openBindings(cfg, p.db, p); err != nil {
 		return nil, errors.Join(err, p.closeDatabase())
 	}
@@ -164,20 +174,21 @@ func (p *Proxy) closeDatabase() error {
 	return p.db.Close()
 }
 
-// Run opens the listeners and serves until ctx is done.
+// Run opens the listeners and serves until ctx is done and what is in progress has
+// ended; see drain.
 func (p *Proxy) Run(ctx context.Context) error {
-	for _, l := range p.cfg.Listen {
-		if err := p.transport.Listen(ctx, string(l.Transport), l.Addr); err != nil {
-			return fmt.Errorf("listen %v: %w", l, err)
-		}
+	if err := p.listen(ctx); err != nil {
+		return err
 	}
 	p.listening.Store(true)
 	return p.serve(ctx)
 }
 
-// serve runs all parts until ctx is done, and waits for them.
+// serve runs all parts until ctx is done and the proxy has drained, and waits for
+// them.
 func (p *Proxy) serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	stop := ctx.Done()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var wg sync.WaitGroup
 	errs := make(chan error, 16) // more than there are parts
@@ -189,6 +200,7 @@ func (p *Proxy) serve(ctx context.Context) error {
 			cancel()
 		})
 	}
+	run("drain", func(ctx context.Context) error { return p.drain(ctx, stop) })
 	run("transport", p.transport.Run)
 	run("relay", p.relay.Run)
 	run("bindings", p.bindings.run)
@@ -196,9 +208,16 @@ func (p *Proxy) serve(ctx context.Context) error {
 	run("probes", p.sets.Run)
 	run("keepalive", p.keepAlive)
 	run("load", p.observe)
+	run("bans", p.bans.run)
 	run("transitions", p.transitions.run)
+	if p.seclog != nil {
+		run("security rows", p.seclog.Run)
+	}
 	if p.calls != nil {
 		run("calls", p.calls.run)
+	}
+	if p.manager != nil {
+		run("service manager", p.supervised)
 	}
 	if p.cfg.Admin.IsValid() {
 		run("admin", p.admin)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,7 +19,7 @@ type part struct {
 // database that it can do without for a while, is ready, and its detail tells.
 func (p *Proxy) parts() []part {
 	all := []part{
-		{"listeners", p.listening.Load(), fmt.Sprintf("%d", len(p.cfg.Listen))},
+		p.listeners(),
 		p.source.part(),
 		p.bindings.part(),
 	}
@@ -26,6 +27,15 @@ func (p *Proxy) parts() []part {
 		all = append(all, p.calls.part())
 	}
 	return all
+}
+
+func (p *Proxy) listeners() part {
+	pt := part{"listeners", p.listening.Load(), strconv.Itoa(len(p.cfg.Listen))}
+	if p.draining.Load() {
+		pt.ready = false
+		pt.detail += fmt.Sprintf(", draining, %d transactions are open", p.open())
+	}
+	return pt
 }
 
 func (b *bindings) part() part {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -34,6 +35,8 @@ type registration struct {
 	flow        transport.Flow
 	source      guard.Source
 	credentials string             // of the REGISTER
+	agent       string             // of the REGISTER
+	expires     string             // the header field of the REGISTER
 	own         bool               // the PBX knows the phones by Contacts of ours
 	known       []location.Binding // what the AOR had before
 	masked      []mask             // the Contacts of this REGISTER
@@ -70,7 +73,10 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (
 		return nil, err
 	}
 	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
-	r := &registration{proxy: p, own: own, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}}
+	r := &registration{
+		proxy: p, own: own, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
+		agent: c.Message.Get(sipmsg.UserAgent), expires: c.Message.Get(sipmsg.Expires),
+	}
 	if r.credentials = c.Message.Get(sipmsg.Authorization); r.credentials == "" {
 		r.credentials = c.Message.Get(sipmsg.ProxyAuthorization)
 	}
@@ -252,6 +258,10 @@ func (r *registration) judge(m *sipmsg.Message) {
 		result.Until = now.Add(p.cfg.Register.DefaultExpires) // about; what counts is in the store
 	}
 	if failure := p.guard.Registered(r.source, result, now); failure.Report {
+		p.seclog.Registration(seclog.Registration{
+			Time: now, User: r.asks.AOR().User(), Domain: r.asks.AOR().Domain(), Source: r.source.Addr,
+			UserAgent: r.agent, Status: m.Status, Reason: m.Reason, Expires: r.expires,
+		})
 		p.log.Info(failure.RegistrationLine(r.asks.AOR().String(), r.source.Addr, m.Status, m.Reason))
 	}
 }

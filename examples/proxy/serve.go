@@ -51,6 +51,9 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			log.Error("stopping", "err", err)
 		}
 	}()
+	if err := p.adopt(os.Getenv); err != nil {
+		return usage(err)
+	}
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)

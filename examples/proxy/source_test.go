@@ -33,6 +33,9 @@ func readConfig(yaml string) (*config.Config, error) {
 	if !strings.Contains(yaml, "acct:") { // nor writes records of calls to the directory of a user
 		yaml = "acct: {to: off}\n" + yaml
 	}
+	if !strings.Contains(yaml, "drain:") { // and ends at once, whatever is open
+		yaml = "drain: 0s\n" + yaml
+	}
 	return config.Parse([]byte("admin: \"\"\nsecret: sixteen characters\n"+yaml), "test", func(string) string { return "" })
 }
 

@@ -173,6 +173,7 @@ func policyOf(cfg *config.Config) route.Policy {
 	p := route.Policy{
 		Lookup:        lookupOf(cfg.Lookup),
 		UnknownDomain: refusal(cfg.Security.UnknownDomain),
+		RingUnique:    cfg.Security.UnknownSource == config.SourceUnique,
 		Sets:          map[int]route.Lookup{},
 	}
 	for _, t := range cfg.Tenants {
@@ -184,7 +185,7 @@ func policyOf(cfg *config.Config) route.Policy {
 func lookupOf(l config.Lookup) route.Lookup {
 	fork := map[config.Fork]route.Fork{config.ForkSerial: route.Serial, config.ForkNewest: route.Newest}
 	return route.Lookup{Missing: answerOf(l.Missing), MissingOptions: answerOf(l.MissingOptions),
-		Ambiguous: answerOf(l.Ambiguous), Fork: fork[l.Fork]}
+		Ambiguous: answerOf(l.Ambiguous), Fork: fork[l.Fork], Hairpin: l.Hairpin}
 }
 
 func answerOf(s config.Status) route.Answer {

@@ -136,6 +136,23 @@ tenants: [{setid: 10, register: {contact: own}}]`)
 	}
 }
 
+// TestPolicyOf: what is off does not become on by what is not said.
+func TestPolicyOf(t *testing.T) {
+	p := policyOf(parseConfig(t, threeTenants))
+	if p.RingUnique || p.Hairpin || p.Sets[10].Hairpin {
+		t.Errorf("by default %+v", p)
+	}
+	p = policyOf(parseConfig(t, `
+security: {unknown_source: unique}
+lookup: {hairpin: on}
+tenants:
+  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.1.10"}]}
+  - {setid: 20, domains: [b.test], destinations: [{uri: "sip:10.0.1.20"}], lookup: {hairpin: off}}`))
+	if !p.RingUnique || !p.Hairpin || !p.Sets[10].Hairpin || p.Sets[20].Hairpin {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestNewState_Problems: what can be known before the call comes is said.
 func TestNewState_Problems(t *testing.T) {
 	tests := []struct {

@@ -30,8 +30,12 @@ type stored struct {
 // asterisk returns a PBX at an address.
 func (s *site) asterisk(name string, at netip.AddrPort) *asterisk {
 	s.t.Helper()
-	a := &asterisk{password: "secret", contacts: map[string][]stored{}}
-	a.peer = s.udp(name, at)
+	return s.udp(name, at).asterisk()
+}
+
+// asterisk makes a PBX of a peer.
+func (p *peer) asterisk() *asterisk {
+	a := &asterisk{peer: p, password: "secret", contacts: map[string][]stored{}}
 	a.mu.Lock()
 	a.auto = a.serve
 	a.mu.Unlock()

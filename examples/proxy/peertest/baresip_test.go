@@ -9,16 +9,21 @@ import (
 )
 
 // baresip starts the softphone as extension 401 of a tenant. It answers calls
-// by itself, without sound, and ends by itself after a while.
-func (s *site) baresip(i int) *process {
+// by itself, without sound, and ends by itself after a while. With an authority
+// it uses TLS.
+func (s *site) baresip(i int, ca *authority) *process {
 	s.t.Helper()
+	proxy, trusts := s.proxy().String(), ""
+	if ca != nil {
+		proxy, trusts = s.stream("TLS").String()+";transport=tls", "sip_cafile "+ca.file+"\n"
+	}
 	program := need(s.t, "baresip")
 	dir := s.t.TempDir()
 	for name, text := range map[string]string{
-		"config": fmt.Sprintf("sip_listen %v\nnet_interface %v\nmodule_path %s\nmodule g711.so\n"+
+		"config": trusts + fmt.Sprintf("sip_listen %v\nnet_interface %v\nmodule_path %s\nmodule g711.so\n"+
 			"module_tmp account.so\nmodule_app menu.so\n",
 			s.phone(i), s.phone(i).Addr(), modules(s.t, program)),
-		"accounts": fmt.Sprintf("<sip:401@%s>;auth_pass=secret;outbound=\"sip:%v\";answermode=auto;regint=60\n", domain(i), s.proxy()),
+		"accounts": fmt.Sprintf("<sip:401@%s>;auth_pass=secret;outbound=\"sip:%v\";answermode=auto;regint=60\n", domain(i), proxy),
 		"contacts": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -53,13 +58,30 @@ func modules(t *testing.T, program string) string {
 // own PBX and answers, while the other one stays silent.
 func TestBaresip(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	p := s.start(settings{tenants: tenants(2)})
+	t.Run("UDP", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t)
+		s.softphones(settings{}, nil)
+	})
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t)
+		ca := s.authority()
+		s.softphones(s.onStreams(ca, t.TempDir()), ca)
+	})
+}
+
+// softphones plays [TestBaresip], over TLS with an authority.
+func (s *site) softphones(c settings, ca *authority) {
+	t := s.t
+	t.Helper()
+	c.tenants = tenants(2)
+	p := s.start(c)
 	var boards [2]*asterisk
 	var softphones [2]*process
 	for i := range boards {
 		boards[i] = s.asterisk(fmt.Sprint("PBX ", i), s.pbx(i))
-		softphones[i] = s.baresip(i)
+		softphones[i] = s.baresip(i, ca)
 	}
 	var contacts [2]string
 	for i, a := range boards {

@@ -1,6 +1,7 @@
 package peertest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,7 +46,8 @@ func (d *dialog) write(method string, cseq int, via string, extra []string) {
 		d.branch, body = via, d.p.sdp()
 	}
 	if !slices.ContainsFunc(extra, func(f string) bool { return strings.HasPrefix(f, "Contact:") }) {
-		extra = append(extra, fmt.Sprintf("Contact: <sip:%s@%v>", user(uriOf(d.local)), d.p.addr))
+		own := fmt.Sprintf("sip:%s@%v", user(uriOf(d.local)), d.p.addr)
+		extra = append(extra, "Contact: <"+cmp.Or(d.p.shown, own)+">")
 	}
 	d.p.send(b.String() + rest(body, append(extra, "User-Agent: "+d.p.name)))
 }
@@ -101,7 +103,7 @@ func (p *peer) accept(m *message, contact string) *dialog {
 
 // contactOf is the Contact by which the peer registers as the phone of a user.
 func (p *peer) contactOf(name string) string {
-	return fmt.Sprintf("sip:%s@%v;transport=%s", name, p.addr, strings.ToLower(p.transport()))
+	return cmp.Or(p.shown, fmt.Sprintf("sip:%s@%v;transport=%s", name, p.addr, strings.ToLower(p.network)))
 }
 
 // register registers the peer as the phone of a user. Extra are header fields.

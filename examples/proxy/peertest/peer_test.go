@@ -18,15 +18,16 @@ import (
 // peer is a SIP endpoint: it has a socket, and keeps what it receives until
 // the test asks for it. Retransmissions are not kept.
 type peer struct {
-	t     *testing.T
-	name  string
-	addr  netip.AddrPort
-	proxy netip.AddrPort
-	tcp   bool
-	send  func(string)        // to the proxy
-	close func()              // its socket
-	ended chan struct{}       // closed when nothing can be received any more
-	auto  func(*message) bool // answers some requests by itself
+	t       *testing.T
+	name    string
+	addr    netip.AddrPort
+	proxy   netip.AddrPort
+	network string              // as Via names it
+	shown   string              // URI of its Contact, if that is not where it is
+	send    func(string)        // to the proxy
+	close   func()              // its socket
+	ended   chan struct{}       // closed when nothing can be received any more
+	auto    func(*message) bool // answers some requests by itself
 
 	mu    sync.Mutex
 	news  chan struct{} // closed and made anew with each message
@@ -59,30 +60,44 @@ func (s *site) udp(name string, at netip.AddrPort) *peer {
 // tcp returns a peer that is connected to the proxy.
 func (s *site) tcp(name string, at netip.AddrPort) *peer {
 	s.t.Helper()
+	return s.over("TCP", name, at, s.dial(at, s.proxy()))
+}
+
+// dial connects an address to another one.
+func (s *site) dial(at, to netip.AddrPort) *net.TCPConn {
+	s.t.Helper()
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(at), Timeout: patience}
-	c, err := d.Dial("tcp", s.proxy().String())
+	c, err := d.Dial("tcp", to.String())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c.(*net.TCPConn).SetLinger(0) // so that its port is free at once
+	tcp := c.(*net.TCPConn)
+	tcp.SetLinger(0) // so that its port is free at once
+	return tcp
+}
+
+// over returns a peer with a connection to the proxy.
+func (s *site) over(network, name string, at netip.AddrPort, c net.Conn) *peer {
 	p := s.peer(name, at)
-	p.tcp = true
+	p.network = network
 	p.send = func(text string) { io.WriteString(c, text) }
-	p.start(c, func() {
-		r := bufio.NewReader(c)
-		for {
-			text, err := readMessage(r)
-			if err != nil {
-				return
-			}
-			p.receive(text, p.proxy, p.send)
-		}
-	})
+	p.start(c, func() { p.read(c) })
 	return p
 }
 
+// read receives what comes by a connection, until its end.
+func (p *peer) read(c net.Conn) {
+	for r := bufio.NewReader(c); ; {
+		text, err := readMessage(r)
+		if err != nil {
+			return
+		}
+		p.receive(text, p.proxy, func(text string) { io.WriteString(c, text) })
+	}
+}
+
 func (s *site) peer(name string, at netip.AddrPort) *peer {
-	return &peer{t: s.t, name: name, addr: at, proxy: s.proxy(), news: make(chan struct{}), seen: map[string]bool{}}
+	return &peer{t: s.t, name: name, addr: at, proxy: s.proxy(), network: "UDP", news: make(chan struct{}), seen: map[string]bool{}}
 }
 
 // start reads in the background until the test ends or close is called.
@@ -208,7 +223,7 @@ func (p *peer) wantNoRequest() {
 // settle waits until everything that was sent to the peer is in its inbox.
 func (p *peer) settle() {
 	p.t.Helper()
-	if p.tcp {
+	if p.network != "UDP" {
 		<-p.ended
 		return
 	}
@@ -235,14 +250,7 @@ func (p *peer) tag() string { return strings.ReplaceAll(p.name, " ", "-") }
 
 // via returns a Via for a new transaction.
 func (p *peer) via() string {
-	return fmt.Sprintf("Via: SIP/2.0/%s %v;branch=z9hG4bK%d;rport", p.transport(), p.addr, serial.Add(1))
-}
-
-func (p *peer) transport() string {
-	if p.tcp {
-		return "TCP"
-	}
-	return "UDP"
+	return fmt.Sprintf("Via: SIP/2.0/%s %v;branch=z9hG4bK%d;rport", p.network, p.addr, serial.Add(1))
 }
 
 // sdp is what the peer offers and answers. Its port is discard.

@@ -19,6 +19,7 @@ type end struct {
 	dials    string // URI that it calls; a PBX calls what is registered in the story
 	shown    string // host:port in its Via and Contact, if not at
 	contact  string // URI of its Contact, if not user and shown
+	times    int    // how often it plays; 0: once
 	preloads bool   // puts a Route to the proxy into every request, beside those of its dialog
 }
 
@@ -132,9 +133,9 @@ func (w *scenario) requestURI(s *step) string {
 // branch is that of the INVITE for what is part of its transaction.
 func (w *scenario) branch(i int, s *step) string {
 	if s.method == "INVITE" || s.initial && (s.method == "ACK" || s.method == "CANCEL") {
-		return fmt.Sprintf("z9hG4bK-%v-[pid]-%d-INVITE-%d", w.me, s.call.n, s.cseq)
+		return fmt.Sprintf("z9hG4bK-%v-[pid]-[call_number]-%d-INVITE-%d", w.me, s.call.n, s.cseq)
 	}
-	return fmt.Sprintf("z9hG4bK-%v-[pid]-%d", w.me, i)
+	return fmt.Sprintf("z9hG4bK-%v-[pid]-[call_number]-%d", w.me, i)
 }
 
 func (w *scenario) sendRequest(i int, s *step) {

@@ -78,7 +78,7 @@ func (s *site) sipp(scenario string, a actor, e *end, listens bool) *sippRun {
 		transport = "t1"
 	}
 	r.process = launch(s.t, r.dir, nil, need(s.t, "sipp"), s.proxy().String(),
-		"-sf", r.file("xml"), "-t", transport, "-m", "1", "-nostdin",
+		"-sf", r.file("xml"), "-t", transport, "-m", fmt.Sprint(max(1, e.times)), "-nostdin",
 		"-i", ip, "-p", fmt.Sprint(e.at.Port()), "-bind_local", "-mi", ip, "-ci", ip,
 		"-timeout", patience.String(), "-timeout_error", "-recv_timeout", fmt.Sprint(patience.Milliseconds()*2/3),
 		"-watchdog_interval", "0", // no complaints about a slow machine

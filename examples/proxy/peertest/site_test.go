@@ -37,6 +37,7 @@ func (s *site) admin() netip.AddrPort      { return netip.AddrPortFrom(s.host(1)
 // settings is what tests configure. The zero value is one tenant with one PBX.
 type settings struct {
 	tenants []tenant // nil: tenants(1); empty: none in the file
+	listen  []string // more listeners
 	lines   []string // more of the file
 }
 
@@ -61,8 +62,8 @@ func (s *site) config(c settings) string {
 		c.tenants = tenants(1)
 	}
 	var b strings.Builder
-	p := s.proxy()
-	fmt.Fprintf(&b, "listen: [\"udp:%v\", \"tcp:%v\"]\nadmin: %q\n", p, p, s.admin())
+	listen := append([]string{fmt.Sprint("udp:", s.proxy()), fmt.Sprint("tcp:", s.proxy())}, c.listen...)
+	fmt.Fprintf(&b, "listen: [\"%s\"]\nadmin: %q\n", strings.Join(listen, `", "`), s.admin())
 	fmt.Fprintln(&b, "secret: a secret for these tests")
 	for _, l := range c.lines {
 		fmt.Fprintln(&b, l)

@@ -22,8 +22,9 @@ type Decision struct {
 
 	// AOR is whose phones the Targets of [ToPhones] are, and whose REGISTER to
 	// wait for with [Wait]. Of [ToSet] it is the caller, or the AOR that
-	// registers, if that belongs to the set. With the Reason [Ambiguous] it is
-	// one of the users that a PBX could mean, and Rival is another.
+	// registers, if that belongs to the set, and with the Reason [Hairpin] who is
+	// called. With the Reason [Ambiguous] it is one of the users that a PBX could
+	// mean, and Rival is another.
 	AOR   location.AOR
 	Rival location.AOR
 
@@ -159,7 +160,9 @@ const (
 	AssertedDomain               // P-Asserted-Identity names it
 	ContactMatch                 // one AOR has a phone at the address in the Request-URI
 	OnlyCandidate                // the user is bound in one domain of the PBX only
+	UniqueUser                   // a stranger's INVITE for the only user of that name; see Policy.RingUnique
 	PBXAlias                     // the Request-URI has the address of a PBX of the set
+	Hairpin                      // a PBX calls a domain of another tenant; see Lookup.Hairpin
 	InDialog                     // the dialog is ours
 	KeepAlive                    // OPTIONS to the proxy itself
 
@@ -182,8 +185,8 @@ const (
 )
 
 var reasonNames = [numReasons]string{
-	"token", "domain", "to_domain", "from_domain", "asserted_domain", "contact_match", "only_candidate", "pbx_alias",
-	"in_dialog", "keepalive",
+	"token", "domain", "to_domain", "from_domain", "asserted_domain", "contact_match", "only_candidate",
+	"unique_user", "pbx_alias", "hairpin", "in_dialog", "keepalive",
 	"pending", "missing", "unknown_token", "ambiguous", "no_domain", "foreign_domain", "unknown_domain", "domain_mismatch",
 	"own_address", "foreign_target", "untrusted_dialog", "no_user", "bad_uri", "stray_ack", "store_failed",
 }

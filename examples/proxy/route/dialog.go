@@ -16,7 +16,7 @@ func (d *decider) inDialog(ctx context.Context) Decision {
 		d.say(false, "Route", "", "none of ours, so the dialog is not proved")
 		return reply(481, UntrustedDialog)
 	}
-	fromPBX := len(d.pbx) > 0 || r.Peer.IsValid() && r.Peer == d.src.Addr
+	fromPBX := len(d.pbx) > 0 || d.fromPeer()
 	if !fromPBX {
 		d.class = Phone
 	}
@@ -54,6 +54,13 @@ func (d *decider) along(ctx context.Context, what string, u *location.URI, fromP
 	}
 	d.say(false, what, u.Host, "neither a domain nor a PBX")
 	return reply(404, ForeignTarget)
+}
+
+// fromPeer reports whether the request is from the PBX that the dialog began
+// with, though no tenant has it any more. Where strangers begin dialogs too,
+// that would make the proxy the open relay of one who has rung a phone once.
+func (d *decider) fromPeer() bool {
+	return d.req.Peer.IsValid() && d.req.Peer == d.src.Addr && !d.w.Policy.RingUnique
 }
 
 // peer reports whether u is the PBX that the dialog began with.

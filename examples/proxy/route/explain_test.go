@@ -14,7 +14,8 @@ import (
 var update = flag.Bool("update", false, "write testdata/explain.golden anew")
 
 func TestExplain_Golden(t *testing.T) {
-	tests := []struct{ from, req string }{
+	type query struct{ from, req string }
+	tests := []query{
 		{"10.0.10.1:5060", "INVITE sip:402@10.0.0.1:5060;rid=t1"},
 		{"10.0.30.1:5060", "INVITE sip:401@10.0.0.1;rid=gone"},
 		{"10.0.10.1:5060", "INVITE sip:402@a.test"},
@@ -38,12 +39,24 @@ func TestExplain_Golden(t *testing.T) {
 		{"198.51.100.1:40001", "BYE sip:victim@192.0.2.99 trusted"},
 		{"10.0.10.1:5060", "BYE sip:402@10.0.0.1 trusted"},
 	}
+	open := []query{ // where hairpins and strangers are let in
+		{"10.0.10.1:5060", "INVITE sip:401@b.test"},
+		{"192.0.2.66:5060", "INVITE sip:299@10.0.0.1"},
+		{"192.0.2.66:5060", "INVITE sip:700@10.0.0.1"},
+		{"192.0.2.66:5060", "INVITE sip:999@10.0.0.1"},
+		{"192.0.2.66:5060", "INVITE sip:299@10.0.0.1;rid=t1"},
+	}
 	w := city(t)
 	var got strings.Builder
-	for _, tt := range tests {
-		d := route.Explain(t.Context(), request(t, tt.req), source(tt.from), w)
-		got.WriteString(tt.req + "\n" + d.Explanation() + "\n")
+	explain := func(tests []query) {
+		for _, tt := range tests {
+			d := route.Explain(t.Context(), request(t, tt.req), source(tt.from), w)
+			got.WriteString(tt.req + "\n" + d.Explanation() + "\n")
+		}
 	}
+	explain(tests)
+	w.Policy.Hairpin, w.Policy.RingUnique = true, true
+	explain(open)
 	const golden = "testdata/explain.golden"
 	if *update {
 		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {

@@ -17,6 +17,8 @@ type oracle struct {
 	tenants []tenant.Tenant // sources are single addresses
 	entries []location.Entry
 	pending map[location.AOR]bool
+	hairpin map[int]bool // by index of the tenant
+	unique  bool
 }
 
 // query is a request in canonical words, which the oracle need not parse.
@@ -95,7 +97,7 @@ func (o *oracle) decide(q query) string {
 	case q.method == "REGISTER":
 		return o.register(q)
 	case len(pbx) > 0:
-		return o.fromPBX(q, o.domains(pbx))
+		return o.fromPBX(q, pbx)
 	}
 	return o.fromElsewhere(q)
 }
@@ -123,7 +125,7 @@ func (o *oracle) fromElsewhere(q query) string {
 		return o.toSet(q, i, q.fromUser, q.from)
 	}
 	if own(q.host, q.port) {
-		return "drop own_address"
+		return o.onlyUser(q)
 	}
 	addr, err := netip.ParseAddr(q.host)
 	if err != nil {
@@ -140,12 +142,54 @@ func (o *oracle) fromElsewhere(q query) string {
 	return "drop ambiguous"
 }
 
-func (o *oracle) fromPBX(q query, domains []string) string {
+// onlyUser is for a stranger's request at the proxy's own address.
+func (o *oracle) onlyUser(q query) string {
+	if !o.unique || q.method != "INVITE" || q.user == "" || o.serving(q.to) >= 0 || o.serving(q.from) >= 0 {
+		return "drop own_address"
+	}
+	var all []string
+	for _, tn := range o.tenants {
+		all = append(all, tn.Domains...)
+	}
+	es := o.where(all, func(e location.Entry) bool { return e.AOR.User() == q.user })
+	with := es
+	if q.hasToken {
+		with = o.where(all, func(e location.Entry) bool {
+			return e.AOR.User() == q.user && e.Binding.Token != "" && e.Binding.Token == q.token
+		})
+	}
+	switch several := func(e location.Entry) bool { return e.AOR != es[0].AOR }; {
+	case len(es) == 0:
+		return "drop own_address"
+	case slices.ContainsFunc(es, several):
+		return "drop ambiguous"
+	case len(with) == 0:
+		return "drop unknown_token"
+	}
+	return o.phones(q, nil, "", with)
+}
+
+// foreign is for a PBX's request for a domain of others.
+func (o *oracle) foreign(q query, pbx []int) string {
+	for _, i := range pbx {
+		if !o.hairpin[i] {
+			return "answer 404 foreign_domain"
+		}
+	}
+	set := o.tenants[o.serving(q.host)].SetID
+	if q.user == "" {
+		return fmt.Sprintf("set %d", set)
+	}
+	return fmt.Sprintf("set %d for %s@%s registered false", set, q.user, q.host)
+}
+
+func (o *oracle) fromPBX(q query, pbx []int) string {
+	domains := o.domains(pbx)
 	served := o.serving(q.host) >= 0
 	foreign := served && !slices.Contains(domains, q.host)
 	switch {
 	case q.user == "" && foreign:
-		return "answer 404 foreign_domain"
+		return o.foreign(q, pbx)
 	case q.user == "" && q.method == "OPTIONS":
 		return "answer here 200 keepalive"
 	case q.user == "":
@@ -155,7 +199,7 @@ func (o *oracle) fromPBX(q query, domains []string) string {
 			return e.AOR.User() == q.user && e.Binding.Token != "" && e.Binding.Token == q.token
 		}))
 	case foreign:
-		return "answer 404 foreign_domain"
+		return o.foreign(q, pbx)
 	}
 	scope := domains
 	for _, named := range []string{q.pai, q.from, q.to, q.host} { // the last one wins

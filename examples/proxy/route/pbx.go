@@ -34,7 +34,7 @@ func (d *decider) fromPBX(ctx context.Context) Decision {
 		return d.byToken(ctx, places, token)
 	}
 	if tn := d.serves(called.Domain()); tn != nil {
-		dec := d.byDomain(ctx, place{tn.SetID, called}, tn)
+		dec := d.byDomain(ctx, called, tn)
 		dec.ToDiffers = d.toDiffers()
 		return dec
 	}
@@ -48,7 +48,7 @@ func (d *decider) fromPBX(ctx context.Context) Decision {
 // its trunk, which the proxy is, is alive.
 func (d *decider) withoutUser() Decision {
 	if tn := d.serves(d.req.Target.Host); tn != nil && !contains(d.pbx, tn) {
-		return d.foreign()
+		return d.foreign(location.AOR{}, tn)
 	}
 	if d.req.Method == "OPTIONS" {
 		return Decision{Action: Local, Status: 200, Reason: KeepAlive, Set: -1}
@@ -106,20 +106,39 @@ func equalToken(a, b string) bool {
 }
 
 // byDomain looks for the user in the domain of the Request-URI, which tn
-// serves.
-func (d *decider) byDomain(ctx context.Context, p place, tn *tenant.Tenant) Decision {
+// serves. Who is not there is missing, and no PBX of the set is asked: the
+// sender is one of them, and the others have its dial plan (P-16, P-30).
+func (d *decider) byDomain(ctx context.Context, called location.AOR, tn *tenant.Tenant) Decision {
 	if !contains(d.pbx, tn) {
-		return d.foreign()
+		return d.foreign(called, tn)
 	}
 	d.say(true, "Request-URI", d.req.Target.Host, "a domain of this PBX")
-	return d.search(ctx, p.aor, []place{p}, Domain)
+	return d.search(ctx, called, []place{{tn.SetID, called}}, Domain)
 }
 
-// foreign refuses what a PBX wants of somebody else's domain. A PBX always
-// gets an answer: it may be a mistake in its dial plan.
-func (d *decider) foreign() Decision {
-	d.say(false, "Request-URI", d.req.Target.Host, "a domain of another PBX")
-	return reply(404, ForeignDomain)
+// foreign is for what a PBX wants of somebody else's domain, which tn serves.
+// If it may, it goes to the PBXes there, as a call of anybody would, and never
+// to a phone. The sender is none of them, or the domain would be one of its own.
+// Else it is refused, and never in silence: it may be a mistake in a dial plan.
+func (d *decider) foreign(called location.AOR, tn *tenant.Tenant) Decision {
+	if !d.mayHairpin() {
+		d.say(false, "Request-URI", d.req.Target.Host, "a domain of another PBX")
+		return reply(404, ForeignDomain)
+	}
+	d.say(true, "Request-URI", d.req.Target.Host, "a domain of another PBX, which this one may call")
+	return Decision{Action: ToSet, Reason: Hairpin, Set: tn.SetID, AOR: called}
+}
+
+// mayHairpin reports whether the PBX may reach domains of others. One that
+// serves several tenants may if all of them agree: which of them calls is not
+// known.
+func (d *decider) mayHairpin() bool {
+	for _, tn := range d.pbx {
+		if !d.w.Policy.lookup(tn.SetID).Hairpin {
+			return false
+		}
+	}
+	return true
 }
 
 // named returns the user in the domain that the request names beside its

@@ -8,7 +8,8 @@ import (
 )
 
 // fromElsewhere is for requests outside dialogs whose source is no PBX. They
-// go to a dispatcher set or nowhere: nobody but a PBX reaches a phone.
+// go to a dispatcher set or nowhere: nobody but a PBX reaches a phone, unless
+// the Policy has RingUnique.
 func (d *decider) fromElsewhere(ctx context.Context) Decision {
 	u := &d.req.Target
 	if u.Host == "" {
@@ -19,6 +20,9 @@ func (d *decider) fromElsewhere(ctx context.Context) Decision {
 		return d.toSet(ctx, tn, Domain)
 	}
 	if d.own(u) {
+		if d.namesUserOnly() {
+			return d.unique(ctx)
+		}
 		d.say(false, "Request-URI", u.Host, "the proxy itself, which has no users")
 		return d.refuse(OwnAddress)
 	}

@@ -19,8 +19,13 @@
 // What remains ambiguous is refused. Nothing is ever looked up by user alone,
 // and nothing falls through to the first of several.
 //
+// A PBX that asks for a domain of another tenant is refused or, if its tenant
+// may, gets to the PBXes of that domain ([Lookup].Hairpin). What it asks for in
+// a domain of its own goes to a phone or nowhere, so never back to it.
+//
 // Everybody else reaches dispatcher sets only, those that serve the domain
-// they name, and never a phone. A request inside a dialog goes where the
+// they name, and never a phone; [Policy].RingUnique is the one exception. A
+// request inside a dialog goes where the
 // dialog says, if it comes with a Route of ours that proves the dialog.
 //
 // [Explain] decides the same and tells how it came about.

@@ -39,7 +39,7 @@ type Client struct {
 	ack     []byte // for a non-2xx answer to an INVITE, to be repeated
 	cancel  []string
 	canceled, canceling,
-	invite bool
+	invite, open bool // open: it counts in Stats.Open
 	retry, end, after timer
 	interval          time.Duration
 }
@@ -49,12 +49,15 @@ type Client struct {
 // wraps [ErrTransport] and user is not called. The user may be called before
 // Request returns.
 func (l *Layer) Request(f transport.Flow, method, branch string, b []byte, user ClientUser) (*Client, error) {
-	c := &Client{layer: l, user: user, flow: f, key: clientKey{branch, method}, request: b, invite: method == "INVITE"}
+	c := &Client{layer: l, user: user, flow: f, key: clientKey{branch, method}, request: b, invite: method == "INVITE", open: method == "INVITE"}
 	s := l.shardOf(branch)
 	s.mu.Lock()
 	s.clients[c.key] = c
 	s.mu.Unlock()
 	l.counters.clients.Add(1)
+	if c.invite {
+		l.counters.open.Add(1)
+	}
 	if f.Stream() {
 		l.streams.add(c)
 	}
@@ -201,6 +204,7 @@ func (c *Client) accept() bool {
 		return false
 	}
 	c.state, c.request = accepted, nil
+	c.layer.settle(&c.open)
 	c.stopAll()
 	c.layer.wheel.start(&c.end, 64*c.layer.t1, c)
 	return true
@@ -218,6 +222,7 @@ func (c *Client) complete(m *sipmsg.Message) []byte {
 	}
 	ack := c.ack
 	c.request, c.user = nil, nil
+	l.settle(&c.open)
 	switch {
 	case c.flow.Stream(): // Timers D and K are 0
 		c.finish()
@@ -245,6 +250,7 @@ func (c *Client) finish() {
 	}
 	accepted := c.state == accepted
 	c.state, c.request, c.ack = terminated, nil, nil
+	c.layer.settle(&c.open)
 	c.layer.wheel.stop(&c.retry)
 	c.layer.wheel.stop(&c.end)
 	if !accepted {

@@ -74,15 +74,19 @@ type shard struct {
 }
 
 type counters struct {
-	servers, clients, retransmitted, sentAgain atomic.Int64
+	servers, clients, open, retransmitted, sentAgain atomic.Int64
 }
 
 // Stats is a snapshot of a [Layer].
 type Stats struct {
 	Servers, Clients int64 // transactions held now
-	Timers           int64 // running now
-	Absorbed         int64 // requests received again
-	SentAgain        int64 // requests and responses sent again by a timer
+	// Open are those of them whose end somebody waits for: requests received
+	// without a final response, or with one that wants an ACK, and INVITEs sent
+	// without a final response.
+	Open      int64
+	Timers    int64 // running now
+	Absorbed  int64 // requests received again
+	SentAgain int64 // requests and responses sent again by a timer
 }
 
 // New returns a layer without transactions. [Layer.Run] must run for its
@@ -133,8 +137,17 @@ func (l *Layer) Run(ctx context.Context) error {
 func (l *Layer) Stats() Stats {
 	c := &l.counters
 	return Stats{
-		Servers: c.servers.Load(), Clients: c.clients.Load(), Timers: int64(l.wheel.len()),
+		Servers: c.servers.Load(), Clients: c.clients.Load(), Open: c.open.Load(), Timers: int64(l.wheel.len()),
 		Absorbed: c.retransmitted.Load(), SentAgain: c.sentAgain.Load(),
+	}
+}
+
+// settle notes that nobody waits for the end of a transaction any more. The lock
+// of that must be held.
+func (l *Layer) settle(open *bool) {
+	if *open {
+		*open = false
+		l.counters.open.Add(-1)
 	}
 }
 
@@ -162,10 +175,11 @@ func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
 		tx.again()
 		return
 	}
-	tx = &Server{layer: l, flow: f, key: key.own()}
+	tx = &Server{layer: l, flow: f, key: key.own(), open: true}
 	s.servers[tx.key] = tx
 	s.mu.Unlock()
 	l.counters.servers.Add(1)
+	l.counters.open.Add(1)
 	if m.ToTag == "" && m.Method != "CANCEL" {
 		l.noteMerge(tx, m)
 	}

@@ -86,6 +86,7 @@ type Server struct {
 	mu         sync.Mutex
 	context    any
 	state      state
+	open       bool   // it counts in Stats.Open
 	resend     []byte // what a retransmission is answered with; nil: nothing
 	retry, end timer
 	interval   time.Duration
@@ -164,6 +165,7 @@ func (tx *Server) advance(status int, b []byte) {
 	case tx.invite() && status < 300:
 		if tx.state != accepted { // Timer L; the callee repeats its 2xx, not we
 			tx.state, tx.resend = accepted, nil
+			l.settle(&tx.open)
 			l.wheel.start(&tx.end, 64*l.t1, tx)
 		}
 	case tx.invite(): // Timers G and H
@@ -178,6 +180,7 @@ func (tx *Server) advance(status int, b []byte) {
 		tx.layer.forget(tx)
 	default: // Timer J
 		tx.state, tx.resend = completed, b
+		l.settle(&tx.open)
 		l.wheel.start(&tx.end, 64*l.t1, tx)
 	}
 }
@@ -201,6 +204,7 @@ func (tx *Server) acked() bool {
 	case completed: // Timer I
 		l := tx.layer
 		tx.state, tx.resend = confirmed, nil
+		l.settle(&tx.open)
 		l.wheel.stop(&tx.retry)
 		if tx.flow.Stream() {
 			tx.state = terminated
@@ -277,6 +281,7 @@ func (tx *Server) Refuse(status int, b []byte) {
 // forget takes tx out of the tables. A shard's lock is taken while tx's is
 // held; nobody does it the other way round.
 func (l *Layer) forget(tx *Server) {
+	l.settle(&tx.open)
 	s := l.shardOf(tx.key.branch)
 	s.mu.Lock()
 	if s.servers[tx.key] == tx {

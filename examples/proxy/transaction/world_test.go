@@ -95,8 +95,8 @@ func must(t testing.TB, err error) {
 func (w *world) gone() {
 	w.Helper()
 	synctest.Wait()
-	if s := w.tx.Stats(); s.Servers != 0 || s.Clients != 0 || s.Timers != 0 {
-		w.Errorf("%d server transactions, %d client transactions and %d timers are left", s.Servers, s.Clients, s.Timers)
+	if s := w.tx.Stats(); s.Servers != 0 || s.Clients != 0 || s.Open != 0 || s.Timers != 0 {
+		w.Errorf("%d server transactions, %d client transactions, %d open and %d timers are left", s.Servers, s.Clients, s.Open, s.Timers)
 	}
 	if n := w.tx.Entries(); n != 0 {
 		w.Errorf("%d entries are left in the tables", n)

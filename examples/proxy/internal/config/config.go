@@ -36,6 +36,7 @@ type Config struct {
 	Cache     Cache          `yaml:"cache"`
 
 	Reload     time.Duration `yaml:"reload"` // how often the database's tenants are read again; 0: on SIGHUP only
+	Drain      time.Duration `yaml:"drain"`  // how long the end waits for what is in progress; 0: not at all
 	Timers     Timers        `yaml:"timers"`
 	Register   Register      `yaml:"register"`
 	Lookup     Lookup        `yaml:"lookup"`
@@ -80,13 +81,14 @@ type RegisterPolicy struct {
 	Path    bool    `yaml:"path"` // insert a Path header field, RFC 3327
 }
 
-// Lookup says how requests for phones are answered that reach none, and how
-// those are sent that reach several.
+// Lookup says how requests of PBXes for phones are answered that reach none, how
+// those are sent that reach several, and whether others than phones are reached.
 type Lookup struct {
 	Missing        Status `yaml:"missing"`         // nobody is registered
 	MissingOptions Status `yaml:"missing_options"` // the same for OPTIONS
 	Ambiguous      Status `yaml:"ambiguous"`       // it could be the phone of several tenants
 	Fork           Fork   `yaml:"fork"`
+	Hairpin        bool   `yaml:"hairpin"` // PBXes may call the domains of other tenants
 }
 
 // Dispatcher says how one PBX of a set is selected.
@@ -113,6 +115,7 @@ type NAT struct {
 // Security says how strangers are met.
 type Security struct {
 	UnknownDomain Refusal        `yaml:"unknown_domain"`
+	UnknownSource UnknownSource  `yaml:"unknown_source"`
 	Rate          bool           `yaml:"rate"`    // limit requests per source
 	Trusted       []netip.Prefix `yaml:"trusted"` // never limited nor banned, as are all PBXes
 }
@@ -183,12 +186,13 @@ func Default() Config {
 		Admin:      netip.AddrPortFrom(loopback, 8060),
 		Store:      StoreAuto,
 		Reload:     30 * time.Second,
+		Drain:      5 * time.Second,
 		Timers:     Timers{T1: 500 * time.Millisecond, T2: 4 * time.Second, Branch: 8 * time.Second, C: 180 * time.Second},
 		Register:   Register{RegisterPolicy: RegisterPolicy{Contact: ContactOwn}, DefaultExpires: time.Hour, MaxContacts: 10},
 		Lookup:     Lookup{Missing: 404, MissingOptions: 404, Ambiguous: 404, Fork: ForkParallel},
 		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1, AllDown: AllDownTry},
 		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
-		Security:   Security{UnknownDomain: Drop, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		Security:   Security{UnknownDomain: Drop, UnknownSource: SourceRefuse, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
 		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour, Dialogs: true, FileMB: 100},
 		Metrics:    Metrics{Destinations: true},
 		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},

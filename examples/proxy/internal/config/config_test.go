@@ -178,10 +178,17 @@ func TestParse_Values(t *testing.T) {
 			c.Tenants[0].Lookup.Missing = 480
 		}},
 		{"reload never", `reload: 0s`, func(c *config.Config) { c.Reload = 0 }},
+		{"drain", `drain: 0s`, func(c *config.Config) { c.Drain = 0 }},
 		{"statuses", `lookup: {missing: 480, missing_options: silent, ambiguous: "603", fork: newest}`, func(c *config.Config) {
 			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}
 		}},
 		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security.UnknownDomain, c.Security.Rate = 403, false }},
+		{"unknown_source", `security: {unknown_source: unique}`, func(c *config.Config) { c.Security.UnknownSource = config.SourceUnique }},
+		{"hairpins", "database: root:pw@/db\nlookup: {hairpin: on}\ntenants: [{setid: 10}, {setid: 20, lookup: {hairpin: off}}]", func(c *config.Config) {
+			c.Database, c.Lookup.Hairpin = "root:pw@/db", true
+			c.Tenants = []config.Tenant{{SetID: 10, Policy: c.Policy(10)}, {SetID: 20, Policy: c.Policy(20)}}
+			c.Tenants[1].Lookup.Hairpin = false
+		}},
 		{"algorithm by number", `dispatcher: {algorithm: 4, probe: never, interval: 0s}`, func(c *config.Config) {
 			c.Dispatcher.Algorithm, c.Dispatcher.Probe, c.Dispatcher.Interval = dispatcher.RoundRobin, config.ProbeNever, 0
 		}},

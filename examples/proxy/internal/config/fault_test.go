@@ -84,6 +84,8 @@ f:1: metrics.tenants[1]: want the setid of a tenant
 f:1: metrics.tenants[2]: 10 is there twice`},
 		{"nat: {ping: on}", `f:1: nat.ping: "on" is not one of off, options, crlf`},
 		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
+		{"security: {unknown_source: on}", `f:1: security.unknown_source: "on" is not one of refuse, unique`},
+		{"lookup: {hairpin: always}", `f:1: lookup.hairpin: "always" is neither on nor off`},
 		{"security: {unknown_domain: 405}", `f:1: security.unknown_domain: "405" is not one of drop, 403, 404`},
 
 		// P-15: never a success for a phone that is not there.
@@ -129,6 +131,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 
 		// Numbers and durations.
 		{"reload: -1s", `f:1: reload: -1s is less than 0s`},
+		{"drain: -1s", `f:1: drain: -1s is less than 0s`},
 		{"timers: {t1: 0s}", `f:1: timers.t1: 0s is less than 1ms`},
 		{"timers: {t1: 1s, t2: 500ms}", `f:1: timers.t2: 500ms is less than t1, which is 1s`},
 		{"timers: {branch: 32s}", `f:1: timers.branch: 32s is not less than 32s`},

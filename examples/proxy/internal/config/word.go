@@ -142,6 +142,20 @@ func (c *Config) Calls() AcctTo {
 	}
 }
 
+// UnknownSource is what becomes of an INVITE that no PBX has sent and that names
+// a user at the proxy's own address and no domain.
+type UnknownSource string
+
+const (
+	SourceRefuse UnknownSource = "refuse"
+	SourceUnique UnknownSource = "unique" // it rings if one tenant of all has that user
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (u *UnknownSource) UnmarshalText(text []byte) error {
+	return oneOf(u, text, SourceRefuse, SourceUnique)
+}
+
 // LogFormat is how log records are written.
 type LogFormat string
 

@@ -18,8 +18,8 @@ import (
 // as a rule but may have to look up a name.
 const adminPatience = 2 * time.Second
 
-// maxAdminAnswer bounds what is read of its answer.
-const maxAdminAnswer = 1 << 20
+// maxAdminAnswer bounds what is read of its answer, which may be all bans.
+const maxAdminAnswer = 1 << 23
 
 // errNoAdmin says that the configuration has no address to ask.
 var errNoAdmin = errors.New("the configuration has no admin address")
@@ -45,6 +45,15 @@ func (s *session) askProxy(ctx context.Context, method, path string, query url.V
 	defer answer.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAdminAnswer))
 	return answer.StatusCode, body, err
+}
+
+// unanswered returns the error of askProxy for a command that is nothing without
+// an answer.
+func (s *session) unanswered(err error) error {
+	if fault, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("no proxy answers at %v: %w", s.cfg.Admin, fault.Err)
+	}
+	return err
 }
 
 // reachable returns an address where a listener at addr is reached from here.

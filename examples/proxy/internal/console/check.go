@@ -146,9 +146,9 @@ func (s *session) examineServer(ctx context.Context, r *report) error {
 // levelWithout returns how bad it is that the proxy cannot use a table.
 func (s *session) levelWithout(p *part) string {
 	switch {
-	case !p.calls:
+	case !p.history:
 		return levelError
-	case s.cfg.Calls() == config.AcctMySQL && p.table != "dialog":
+	case s.cfg.Calls() == config.AcctMySQL && len(p.indexes) > 0:
 		return levelWarning // records wait until it is there
 	}
 	return levelNote
@@ -159,7 +159,7 @@ func examineTable(p *part, t *table, r *report) {
 	if !strings.EqualFold(t.engine, "InnoDB") {
 		r.add(levelWarning, t.name, "its engine is %s, not InnoDB: there are no transactions", t.engine)
 	}
-	if p.calls { // of which all columns are filled that there are, as far as they can be
+	if p.history { // of which all columns are filled that there are, as far as they can be
 		if len(p.indexes) > 0 && !t.indexed(recordID) {
 			r.add(levelWarning, t.name, "there is no index on %s: a failure of the database may have a record written twice; proxy db init makes one", recordID)
 		}

@@ -55,7 +55,7 @@ type Command struct {
 // Commands returns the commands of this package.
 func Commands() []Command {
 	var all []Command
-	for _, o := range slices.Concat(schemaOperations(), domainOperations(), dispatcherOperations(), locationOperations(),
+	for _, o := range slices.Concat(schemaOperations(), domainOperations(), dispatcherOperations(), locationOperations(), banOperations(),
 		[]operation{statusOperation(), verifyOperation(), explainOperation(), backupOperation(), restoreOperation(), importOperation()}) {
 		all = append(all, o.command())
 	}

@@ -69,12 +69,9 @@ func (x *explained) ask(ctx context.Context, s *session) error {
 		query.Set("json", "1")
 	}
 	status, body, err := s.askProxy(ctx, http.MethodPost, "/debug/explain", query, text)
-	if fault, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("no proxy answers at %v: %w", s.cfg.Admin, fault.Err)
-	}
 	switch {
 	case err != nil:
-		return err
+		return s.unanswered(err)
 	case status == http.StatusBadRequest:
 		return errors.New(cell(strings.TrimSpace(string(body))))
 	case status != http.StatusOK, s.out.json && !json.Valid(body):

@@ -229,6 +229,28 @@ func TestGolden(t *testing.T) {
 			explain -from 203.0.113.5:5060 -to sip:401@a.test DIR/proxy.yaml
 			explain -h
 		`},
+		{"ban-list", `
+			ban list
+			ban list -json
+			ban list 192.0.2.1
+			ban list -h
+		`},
+		{"ban-add", `
+			ban add
+			ban add 192.0.2.1 -for long
+			ban add 192.0.2.1 -for -1s
+			ban add 192.0.2.1
+			ban add 192.0.2.1 -json
+			ban add -h
+		`},
+		{"ban-rm", `
+			ban rm
+			ban rm 192.0.2.1 192.0.2.2
+			ban rm 192.0.2.1
+			ban rm 192.0.2.1 -json
+			ban rm -h
+			ban
+		`},
 		{"backup", `
 			backup DIR/b
 			db init

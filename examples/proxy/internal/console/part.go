@@ -8,6 +8,7 @@ import (
 
 	"github.com/sipward/sipward/acct/mysqlacct"
 	"github.com/sipward/sipward/dispatcher/mysqldisp"
+	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/location/mysqlloc"
 	"github.com/sipward/sipward/tenant/mysqltenant"
 )
@@ -26,9 +27,10 @@ type part struct {
 	// check says why the proxy cannot use the table.
 	check func(ctx context.Context, db *sql.DB) error
 
-	// calls tells that the table has calls: the proxy runs without it, and it is
-	// not saved, as to bring back what it had would lose what it has.
-	calls bool
+	// history tells that the table has what was, such as calls: the proxy runs
+	// without it, and it is not saved, as to bring back what it had would lose what
+	// it has.
+	history bool
 }
 
 // parts are all tables that the proxy uses, in the order in which they are
@@ -41,6 +43,8 @@ func parts() []part {
 		{"acc", mysqlacct.Version, mysqlacct.Create, "", [][]string{{recordID}}, checkRecords, true},
 		{"missed_calls", mysqlacct.MissedVersion, nil, "", [][]string{{recordID}}, checkRecords, true},
 		{"dialog", mysqlacct.DialogVersion, nil, "", nil, checkDialogs, true},
+		{seclog.Registrations, seclog.Version, seclog.Create, "", nil, checkRows(seclog.Registrations), true},
+		{seclog.Knocks, seclog.Version, nil, "", nil, checkRows(seclog.Knocks), true},
 	}
 }
 
@@ -75,10 +79,15 @@ func checkDialogs(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
+// checkRows returns the check of a table of who was turned away.
+func checkRows(table string) func(ctx context.Context, db *sql.DB) error {
+	return func(ctx context.Context, db *sql.DB) error { return seclog.Check(ctx, db, table) }
+}
+
 // saved returns the names of the tables that a backup has.
 func saved() (names []string) {
 	for _, p := range parts() {
-		if !p.calls {
+		if !p.history {
 			names = append(names, p.table)
 		}
 	}

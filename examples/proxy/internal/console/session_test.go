@@ -18,7 +18,7 @@ func everyCommand() map[string][]string {
 	}
 	all := map[string][]string{}
 	for _, c := range console.Commands() {
-		if c.Name == "explain" { // which needs no database
+		if c.Name == "explain" || strings.HasPrefix(c.Name, "ban ") { // which need no database
 			continue
 		}
 		all[c.Name] = strings.Fields(c.Name + " " + arguments[c.Name])

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/sipward/sipward/examples/proxy/internal/sd"
+)
+
+// drainStep is how often it is looked whether all has ended.
+const drainStep = 50 * time.Millisecond
+
+// drain waits for stop, and then until nobody waits for an answer any more, for as
+// long as is configured. From stop on, what begins something new is turned away,
+// and what is in progress goes on: a proxy holds requests, not calls, so calls do
+// not matter here. It ends with ctx in any case.
+func (p *Proxy) drain(ctx context.Context, stop <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-stop:
+	}
+	p.draining.Store(true)
+	p.notify(sd.Stopping)
+	p.log.Info("draining", "transactions", p.open(), "limit", p.cfg.Drain.String())
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Drain)
+	defer cancel()
+	for p.open() > 0 {
+		select {
+		case <-ctx.Done():
+			p.log.Warn("not all transactions have ended", "transactions", p.open())
+			return nil
+		case <-time.After(drainStep):
+		}
+	}
+	return nil
+}
+
+// open returns how many transactions somebody waits for the end of.
+func (p *Proxy) open() int64 { return p.relay.Stats().Transactions.Open }
