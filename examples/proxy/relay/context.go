@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -191,12 +192,31 @@ func (c *Context) post(e event) {
 		}
 		c.queue = append(c.queue, e)
 		c.mu.Unlock()
+		if e.kind == response {
+			c.giveWay()
+		}
 		return
 	}
 	c.busy = true
 	c.mu.Unlock()
 	for more := true; more; e, more = c.take() {
 		c.handle(&e)
+	}
+}
+
+// giveWay lets whoever handles events go on until all are handled, within limits:
+// he has just sent the request that is answered already, and what comes next on the
+// same way is not to overtake the answer.
+func (c *Context) giveWay() {
+	const patience = 2000 // far below a millisecond if nobody else wants to run
+	for range patience {
+		runtime.Gosched()
+		c.mu.Lock()
+		busy := c.busy
+		c.mu.Unlock()
+		if !busy {
+			return
+		}
 	}
 }
 
