@@ -29,8 +29,7 @@
 // The column record_id with a unique key, as Create makes it, makes sure that a
 // record is written once, whatever was interrupted. Without it, a [Sink] looks
 // for rows that are the same as those it is about to write whenever it cannot
-// know: with its first records, and after a failure. That misses a row whose
-// insert the server has not finished yet although its connection is gone, and
-// takes two calls that were not answered for one if they have the same Call-ID,
-// tags, status and second.
+// know: with its first records, and after a failure, when it waits for a commit
+// whose connection is gone. That takes two calls that were not answered for one if
+// they have the same Call-ID, tags, status and second.
 package mysqlacct

@@ -229,7 +229,8 @@ func (t *table) likenessOf(r row) likeness {
 	}.trimmed()
 }
 
-// without returns the rows that are not in the table yet.
+// without returns the rows that are not in the table yet. It reads with locks: a
+// commit whose connection is gone may still be under way, and is waited for.
 func (t *table) without(ctx context.Context, tx *sqlx.Tx, rows []row) ([]row, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -239,7 +240,7 @@ func (t *table) without(ctx context.Context, tx *sqlx.Tx, rows []row) ([]row, er
 		ids[i] = t.likenessOf(r).CallID
 	}
 	query, args, err := sqlx.In("SELECT callid, from_tag, to_tag, sip_code, CAST(time AS CHAR) AS time, CAST(created AS CHAR) AS created"+
-		" FROM `"+t.name+"` WHERE callid IN (?)", ids)
+		" FROM `"+t.name+"` WHERE callid IN (?) FOR UPDATE", ids)
 	if err != nil {
 		return nil, err
 	}
