@@ -39,7 +39,7 @@ func Create(ctx context.Context, db *sql.DB) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
+		if err := execute(ctx, db, statement); err != nil {
 			return fmt.Errorf("mysqlacct: create: %w", err)
 		}
 	}
@@ -49,6 +49,18 @@ func Create(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// execute runs a statement, and again if it got in the way of another program
+// that does the same.
+func execute(ctx context.Context, db *sql.DB, statement string) error {
+	const deadlock, attempts = 1213, 10
+	for attempt := 1; ; attempt++ {
+		_, err := db.ExecContext(ctx, statement)
+		if attempt == attempts || !mysqlschema.Is(err, deadlock) {
+			return err
+		}
+	}
 }
 
 // addColumns adds the optional columns that are missing, and the key of
