@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/guard"
@@ -111,7 +112,7 @@ func (p *Proxy) turnedAway(c *relay.Context) bool {
 		return false
 	}
 	switch v := p.guard.AdmitNew(sourceOf(c.Flow), time.Now()); {
-	case v == guard.Overloaded, v == guard.Served && p.draining.Load() && lasts(m.Method):
+	case v == guard.Overloaded, v == guard.Served && p.draining.Load() && lasts(m.Method) && p.served(c):
 		c.Refuse(503, "Service Unavailable", "Retry-After: "+strconv.Itoa(guard.RetryAfter()))
 	case v == guard.Served:
 		return false
@@ -119,6 +120,13 @@ func (p *Proxy) turnedAway(c *relay.Context) bool {
 		c.Drop()
 	}
 	return true
+}
+
+// served reports whether a request is of a PBX or for a domain of ours: what is of
+// neither is turned away as it always is, and not told more.
+func (p *Proxy) served(c *relay.Context) bool {
+	_, ok := p.state.Load().tenants.Domain(strings.ToLower(domainOf(c.Message)))
+	return ok || !p.Symmetric(c.Flow)
 }
 
 // lasts reports whether a request of that method, outside a dialog, asks for more
