@@ -2,6 +2,7 @@ package simnet_test
 
 import (
 	"bytes"
+	"io"
 	"net/netip"
 	"slices"
 	"testing"
@@ -126,3 +127,54 @@ func events(l *simnet.Log) []string {
 	}
 	return slices.Clip(all)
 }
+
+func listen(t *testing.T, h *simnet.Host) *simnet.Listener {
+	t.Helper()
+	l, err := h.Listen(at(h.Addr(), sip))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func dial(t *testing.T, from, to *simnet.Host) *simnet.Conn {
+	t.Helper()
+	c, err := from.Dial(t.Context(), netip.AddrPort{}, at(to.Addr(), sip))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// pair is a client and a server, outside, and the two ends of a stream.
+type pair struct {
+	network        *simnet.Network
+	clientHost     *simnet.Host
+	serverHost     *simnet.Host
+	client, server *simnet.Conn
+}
+
+// onPair runs f in a bubble with a stream.
+func onPair(t *testing.T, cfg simnet.Config, f func(*testing.T, pair)) {
+	t.Helper()
+	onNetwork(t, cfg, func(t *testing.T, n *simnet.Network) {
+		p := pair{network: n, clientHost: n.NewHost(otherAddr), serverHost: n.NewHost(proxyAddr)}
+		l := listen(t, p.serverHost)
+		p.client = dial(t, p.clientHost, p.serverHost)
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.server = c.(*simnet.Conn)
+		f(t, p)
+	})
+}
+
+func write(t *testing.T, c *simnet.Conn, text string) {
+	t.Helper()
+	if n, err := io.WriteString(c, text); n != len(text) || err != nil {
+		t.Fatalf("Write = %d, %v, want %d, nil", n, err, len(text))
+	}
+}
+
+func readErr(c *simnet.Conn) error { return second(c.Read(make([]byte, 10))) }
