@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/internal/programtest"
 )
 
 // dashboard is what the tests look at of deploy/grafana.json.
@@ -308,32 +309,33 @@ func TestDeploy_Dockerfile(t *testing.T) {
 	}
 }
 
-// TestDeploy_Unit: systemd has no objection.
-func TestDeploy_Unit(t *testing.T) {
-	tool, err := osexec.LookPath("systemd-analyze")
-	if errors.Is(err, osexec.ErrNotFound) {
-		t.Skip("not installed: systemd-analyze")
+// TestDeploy_Units: systemd has no objection to the units, and they have what the
+// proxy speaks.
+func TestDeploy_Units(t *testing.T) {
+	dir := t.TempDir()
+	var files []string
+	for name, lines := range map[string][]string{
+		"sipward.service": {"Type=notify", "WatchdogSec=30", "TimeoutStartSec=infinity"},
+		"sipward.socket":  {"ListenDatagram=127.0.0.1:5060", "ListenStream=127.0.0.1:5060"},
+	} {
+		text, err := os.ReadFile(filepath.Join("deploy", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			if !strings.Contains(string(text), "\n"+line+"\n") {
+				t.Errorf("%s lacks %s", name, line)
+			}
+		}
+		text = []byte(strings.ReplaceAll(string(text), "/usr/local/bin/sipward", strconv.Quote(os.Args[0])))
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile("deploy/sipward.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.Executable() // the one of the unit is not installed here
-	if err != nil {
-		t.Fatal(err)
-	}
-	unit := strings.Replace(string(text), "ExecStart=/usr/local/bin/sipward ", "ExecStart="+program+" ", 1)
-	if unit == string(text) {
-		t.Error("the unit does not start the program")
-	}
-	file := filepath.Join(t.TempDir(), "sipward.service")
-	if err := os.WriteFile(file, []byte(unit), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := osexec.CommandContext(t.Context(), tool, "verify", "--man=no", file).CombinedOutput()
+	tool := programtest.Need(t, "systemd-analyze")
+	out, err := osexec.CommandContext(t.Context(), tool, append([]string{"verify", "--man=no"}, files...)...).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -12,7 +12,6 @@ import (
 	osexec "os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -312,43 +311,5 @@ func TestReachable(t *testing.T) {
 		if got := reachable(netip.MustParseAddrPort(tt.addr)).String(); got != tt.want {
 			t.Errorf("%s is reached at %s, want %s", tt.addr, got, tt.want)
 		}
-	}
-}
-
-// TestSystemd_Units: systemd has no objection to the units, and they have what the
-// proxy speaks.
-func TestSystemd_Units(t *testing.T) {
-	dir := t.TempDir()
-	var files []string
-	for name, lines := range map[string][]string{
-		"sipward.service": {"Type=notify", "WatchdogSec=30", "TimeoutStartSec=infinity"},
-		"sipward.socket":  {"ListenDatagram=127.0.0.1:5060", "ListenStream=127.0.0.1:5060"},
-	} {
-		text, err := os.ReadFile(filepath.Join("deploy", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range lines {
-			if !strings.Contains(string(text), "\n"+line+"\n") {
-				t.Errorf("%s lacks %s", name, line)
-			}
-		}
-		text = []byte(strings.ReplaceAll(string(text), "/usr/local/bin/sipward", strconv.Quote(os.Args[0])))
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, file)
-	}
-	tool, err := osexec.LookPath("systemd-analyze")
-	if errors.Is(err, osexec.ErrNotFound) {
-		t.Skip("not installed: systemd-analyze")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := osexec.CommandContext(t.Context(), tool, append([]string{"verify", "--man=no"}, files...)...).CombinedOutput()
-	if err != nil || len(out) > 0 {
-		t.Errorf("%v\n%s", err, out)
 	}
 }

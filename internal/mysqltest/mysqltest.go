@@ -19,12 +19,11 @@ package mysqltest
 
 import (
 	"database/sql"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/sipward/sipward/internal/programtest"
 )
 
 // programs are what a server is made with. Debian has them in
@@ -52,7 +51,7 @@ func Main(m *testing.M) {
 // first one. The pool is closed when the test ends.
 func DB(t testing.TB) *sql.DB {
 	t.Helper()
-	require(t)
+	need(t)
 	shared.once.Do(func() { shared.server, shared.err = newServer() })
 	if shared.err != nil {
 		t.Fatal(shared.err)
@@ -60,30 +59,10 @@ func DB(t testing.TB) *sql.DB {
 	return shared.server.DB(t)
 }
 
-// require skips or fails the test if a program is missing.
-func require(t testing.TB) {
+// need skips or fails the test if a program is missing.
+func need(t testing.TB) {
 	t.Helper()
 	for _, name := range programs {
-		if _, err := find(name); err == nil {
-			continue
-		}
-		if os.Getenv("SIPWARD_REQUIRE_PEERS") == "1" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed", name)
+		programtest.Need(t, name)
 	}
-}
-
-// find returns the path of a program, also of one where only root looks.
-func find(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path, nil
-	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("mysqltest: %w", err)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/sipward/sipward/internal/programtest"
 )
 
 // Server is a MariaDB server. Its data survive Stop, Kill and Start. Its
@@ -27,7 +29,7 @@ type Server struct {
 // New starts a server that is the test's own and gone when it ends.
 func New(t testing.TB) *Server {
 	t.Helper()
-	require(t)
+	need(t)
 	s, err := newServer()
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +59,7 @@ func newServer() (*Server, error) {
 
 // install makes the system tables.
 func (s *Server) install() error {
-	program, err := find("mariadb-install-db")
+	program, err := programtest.Find("mariadb-install-db")
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (s *Server) arguments() []string {
 }
 
 func (s *Server) start() error {
-	program, err := find("mariadbd")
+	program, err := programtest.Find("mariadbd")
 	if err != nil {
 		return err
 	}

@@ -11,9 +11,9 @@ import (
 func (s *Store) Compact() error { return s.compact() }
 
 // BreakJournal makes all writes to the current segment fail as on a full disk,
-// until the returned func is called.
+// until the returned func is called: the file cannot be written.
 func (s *Store) BreakJournal() (repair func(), err error) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	broken, err := os.Open(s.journal.file.Name())
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (s *Store) BreakJournal() (repair func(), err error) {
 		s.journal.file = f
 		return old
 	}
-	whole := swap(full)
+	whole := swap(broken)
 	return func() { swap(whole).Close() }, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sipward/sipward/internal/programtest"
 )
 
 // baresip starts the softphone as extension 401 of a tenant. It answers calls
@@ -17,7 +19,7 @@ func (s *site) baresip(i int, ca *authority) *process {
 	if ca != nil {
 		proxy, trusts = s.stream("TLS").String()+";transport=tls", "sip_cafile "+ca.file+"\n"
 	}
-	program := need(s.t, "baresip")
+	program := programtest.Need(s.t, "baresip")
 	dir := s.t.TempDir()
 	for name, text := range map[string]string{
 		"config": trusts + fmt.Sprintf("sip_listen %v\nnet_interface %v\nmodule_path %s\nmodule g711.so\n"+

@@ -96,17 +96,3 @@ func proxyBinary(t *testing.T) string {
 	}
 	return file
 }
-
-// need skips the test if a program is not installed, unless that is a failure.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	file, err := exec.LookPath(program)
-	switch {
-	case err == nil:
-		return file
-	case os.Getenv("SIPWARD_REQUIRE_PEERS") == "1":
-		t.Fatalf("%s is not installed", program)
-	}
-	t.Skipf("%s is not installed", program)
-	return ""
-}

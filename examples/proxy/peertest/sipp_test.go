@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sipward/sipward/internal/programtest"
 )
 
 // play tells a story between a phone and a PBX, each of them a SIPp, and
@@ -77,7 +79,7 @@ func (s *site) sipp(scenario string, a actor, e *end, listens bool) *sippRun {
 	if e.tcp {
 		transport = "t1"
 	}
-	r.process = launch(s.t, r.dir, nil, need(s.t, "sipp"), s.proxy().String(),
+	r.process = launch(s.t, r.dir, nil, programtest.Need(s.t, "sipp"), s.proxy().String(),
 		"-sf", r.file("xml"), "-t", transport, "-m", fmt.Sprint(max(1, e.times)), "-nostdin",
 		"-i", ip, "-p", fmt.Sprint(e.at.Port()), "-bind_local", "-mi", ip, "-ci", ip,
 		"-timeout", patience.String(), "-timeout_error", "-recv_timeout", fmt.Sprint(patience.Milliseconds()*2/3),
