@@ -16,6 +16,15 @@ type conns struct {
 	aors map[uint64][]location.AOR // by connection
 }
 
+// registeredOn notes that a phone of aor has registered on f, unless that has
+// ended meanwhile, in which case nobody would ever forget it.
+func (p *Proxy) registeredOn(f transport.Flow, aor location.AOR) {
+	p.conns.add(f, aor)
+	if there, ok := p.transport.Find(f.Network(), f.Local(), f.Remote()); !ok || there != f {
+		p.conns.remove(f)
+	}
+}
+
 // add notes that a phone of aor has registered on f.
 func (c *conns) add(f transport.Flow, aor location.AOR) {
 	if !f.Stream() {

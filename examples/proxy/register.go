@@ -238,7 +238,7 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 	}
 	ctx := context.Background()
 	if m.Status < 300 {
-		r.proxy.conns.add(r.flow, r.asks.AOR())
+		r.proxy.registeredOn(r.flow, r.asks.AOR())
 	}
 	if err := r.asks.Commit(ctx, res); err != nil {
 		r.proxy.log.LogAttrs(ctx, slog.LevelError, "registration not stored", slog.Any("aor", r.asks.AOR()), slog.Any("err", err))

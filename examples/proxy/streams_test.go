@@ -189,6 +189,26 @@ func TestStreams_AnotherPhone(t *testing.T) {
 	})
 }
 
+// TestConns_ClosedMeanwhile: of a connection that ends before its REGISTER is
+// answered nothing stays.
+func TestConns_ClosedMeanwhile(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.overTCP("401", "a.test")
+		ph.ask(ph.registerText())
+		m := w.a.Expect("REGISTER")
+		ph.Close()
+		synctest.Wait()
+		w.a.accept(m)
+		synctest.Wait()
+		if len(w.bound("401", "a.test")) != 1 {
+			t.Error("the phone is not registered")
+		}
+		if n := len(w.proxy.conns.aors); n != 0 {
+			t.Errorf("%d connections are known", n)
+		}
+	})
+}
+
 // TestKeepalive: phones are pinged as their set wants it, and one that answers no
 // OPTIONS is forgotten. P-15.
 func TestKeepalive(t *testing.T) {
