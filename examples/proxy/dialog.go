@@ -102,12 +102,12 @@ func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, fromPBX bo
 		c.Forward(plan)
 		return
 	}
-	send := sync.OnceFunc(func() { p.forwardToPhone(c, targets, pbx) })
+	send := sync.OnceFunc(func() { c.Resume(func() { p.forwardToPhone(c, targets, pbx) }) })
 	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(send) {
 		time.AfterFunc(holdTime, send) // nobody knows when the database will be back
 		return
 	}
-	send()
+	p.forwardToPhone(c, targets, pbx)
 }
 
 // forwardToPhone is forwardTo for a PBX. What it sends to is no phone of other
@@ -154,8 +154,8 @@ func (p *Proxy) freeFor(c *relay.Context, tenants []*tenant.Tenant, at location.
 	})
 }
 
-// resolve looks up the host of a URI without keeping others waiting, and calls
-// then with its first address.
+// resolve looks up the host of a URI without keeping others waiting, and goes on
+// with its first address, if the request is not over by then.
 func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr)) {
 	p.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
@@ -165,7 +165,7 @@ func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr))
 			c.Reply(503, "Service Unavailable")
 			return
 		}
-		then(addrs[0].Unmap())
+		c.Resume(func() { then(addrs[0].Unmap()) })
 	})
 }
 

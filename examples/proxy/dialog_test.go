@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -141,6 +143,35 @@ func callOut(ph *phone, p *pbx) (caller, callee *side) {
 
 func everyNAT() []simnet.NATType {
 	return []simnet.NATType{simnet.FullCone, simnet.Restricted, simnet.PortRestricted, simnet.Symmetric}
+}
+
+// TestDialog_CanceledMeanwhile: a request whose next hop has a name may be over
+// before that is looked up.
+func TestDialog_CanceledMeanwhile(t *testing.T) {
+	slow := func(ctx context.Context, host string) ([]netip.Addr, error) {
+		time.Sleep(50 * time.Millisecond)
+		return []netip.Addr{netip.MustParseAddr("10.0.1.10")}, nil
+	}
+	inWorld(t, threeTenants, func(w *world) {
+		w.reconfigure(slow, `
+tenants:
+  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}
+`)
+		ph := w.behind(simnet.PortRestricted, "401", "a.test")
+		ph.at(w.a)
+		caller, callee := callOut(ph, w.a)
+		for _, s := range []*side{caller, callee} {
+			s.target = "sip:asterisk@pbx.a.test"
+			invite := s.text("INVITE")
+			s.peer.Send(s.to, invite)
+			s.peer.Send(s.to, w.another("CANCEL", invite))
+			w.answer(s.peer, 200)
+			w.answer(s.peer, 487)
+			s.peer.Send(s.to, w.another("ACK", invite))
+		}
+		w.a.Silent(time.Minute)
+		ph.Silent(time.Minute)
+	})
 }
 
 // TestDialog_BehindNAT: calls of both directions, every method in both, with

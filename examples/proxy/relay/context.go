@@ -86,7 +86,7 @@ type Result struct {
 
 // Context is a request on its way through the proxy: the response context of
 // RFC 3261 section 16.2. Its methods may be called in any goroutine, its fields
-// read in [Policy.Route] only.
+// read in [Policy.Route] and [Context.Resume] only.
 type Context struct {
 	// Message is the request as received. It is nil, and RequestURI, Route and
 	// Edit of the targets are gone, some time after the request has its final
@@ -159,6 +159,7 @@ type event struct {
 	err    error
 	plan   *Plan
 	own    *ownAnswer
+	then   func()
 }
 
 // ownAnswer is a final response of ours.
@@ -172,7 +173,7 @@ type kind uint8
 
 const (
 	arrived kind = iota
-	retried
+	resumed
 	forward
 	reply
 	refuse
@@ -247,8 +248,10 @@ func (c *Context) handle(e *event) {
 	switch e.kind {
 	case arrived:
 		c.arrive()
-	case retried:
-		c.retry()
+	case resumed:
+		if !c.final && !c.started {
+			e.then()
+		}
 	case forward:
 		c.start(e.plan)
 	case reply:
@@ -309,18 +312,18 @@ func (c *Context) trying() {
 	}
 }
 
-// retry asks the policy again.
-func (c *Context) retry() {
-	if c.final || c.started {
-		return
-	}
-	c.Retried = true
-	c.relay.cfg.Policy.Route(c)
+// Retry asks the policy again, as [Context.Resume] does.
+func (c *Context) Retry() {
+	c.Resume(func() {
+		c.Retried = true
+		c.relay.cfg.Policy.Route(c)
+	})
 }
 
-// Retry asks the policy again, for a request that it held back. It does
-// nothing if the request has been canceled meanwhile.
-func (c *Context) Retry() { c.post(event{kind: retried}) }
+// Resume calls f as [Policy.Route] is called, for a request that the policy has
+// held back until it has what it lacked. It does not if the request has been
+// decided on or canceled meanwhile: its fields are gone then.
+func (c *Context) Resume(f func()) { c.post(event{kind: resumed, then: f}) }
 
 // Forward sends the request on as p says. An ACK goes to the first target only,
 // and nothing of p is called but the target's Edit.
