@@ -91,38 +91,64 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 // one target of targets.
 func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, fromPBX bool, pbx []*tenant.Tenant) {
 	t := &targets[0][0]
-	st := p.state.Load()
-	if !fromPBX {
-		plan, of := relay.Plan{Targets: targets}, st.tenants.Candidates(farEnd(t).Remote)
-		t.Edit = p.phoneEdit(c, st.sdpOf(of), len(of) == 0)
-		if len(of) == 0 { // a stranger and a phone that it rang: aliases are all they have
-			plan.Answer = p.phoneAnswers(c.Message.Method, natfix.SDPOff, true)
+	began, _ := p.proofOf(c)
+	send := func() {
+		switch {
+		case !p.mayReach(began, fromPBX, pbx, farEnd(t)):
+			p.counters.reasons[route.ForeignTarget].Add(1)
+			c.Refuse(404, reasonPhrase(404))
+		case fromPBX:
+			p.forwardOfPBX(c, targets, pbx)
+		default:
+			p.forwardOfPhone(c, targets)
 		}
-		p.watch(c, &plan)
-		c.Forward(plan)
-		return
 	}
-	send := sync.OnceFunc(func() { c.Resume(func() { p.forwardToPhone(c, targets, pbx) }) })
-	if t.Flow == (transport.Flow{}) && p.mirror != nil && p.mirror.WhenLoaded(send) {
-		time.AfterFunc(holdTime, send) // nobody knows when the database will be back
-		return
+	if t.Flow == (transport.Flow{}) && t.Remote != began.pbx && p.mirror != nil {
+		later := sync.OnceFunc(func() { c.Resume(send) })
+		if p.mirror.WhenLoaded(later) {
+			time.AfterFunc(holdTime, later) // nobody knows when the database will be back
+			return
+		}
 	}
-	p.forwardToPhone(c, targets, pbx)
+	send()
 }
 
-// forwardToPhone is forwardTo for a PBX. What it sends to is no phone of other
-// tenants: a proof of the dialog says nothing of where the PBX wants its requests
-// to go, and a NAT gives an address that it had for a phone to another one.
-func (p *Proxy) forwardToPhone(c *relay.Context, targets [][]relay.Target, pbx []*tenant.Tenant) {
-	t := &targets[0][0]
-	st, to := p.state.Load(), farEnd(t)
-	if !p.freeFor(c, pbx, to) {
-		p.counters.reasons[route.ForeignTarget].Add(1)
-		c.Refuse(404, reasonPhrase(404))
-		return
+// mayReach reports whether a request in the dialog that began, of a PBX or a phone,
+// may go there: not to a phone of other tenants. What proves the dialog says nothing
+// of where its sender wants requests to go, phones may be behind the address of a
+// PBX, and a NAT gives an address that it had for a phone to another one. The PBX of
+// the dialog may itself be somebody's phone, as a trunk is.
+func (p *Proxy) mayReach(began proof, fromPBX bool, pbx []*tenant.Tenant, to location.Flow) bool {
+	if !fromPBX && to.Remote == began.pbx {
+		return true
 	}
+	table := p.state.Load().tenants
+	return p.free(to, func(a location.AOR) bool {
+		if began != (proof{}) && p.seal.domain(a.Domain()) == began.domain { // whoever has that now
+			return true
+		}
+		tn, served := table.Domain(a.Domain())
+		return !served || slices.ContainsFunc(pbx, func(t *tenant.Tenant) bool { return t.SetID == tn.SetID }) // the table may be a new one
+	})
+}
+
+// forwardOfPhone sends on what a phone sends.
+func (p *Proxy) forwardOfPhone(c *relay.Context, targets [][]relay.Target) {
+	t, st := &targets[0][0], p.state.Load()
+	plan, of := relay.Plan{Targets: targets}, st.tenants.Candidates(farEnd(t).Remote)
+	t.Edit = p.phoneEdit(c, st.sdpOf(of), len(of) == 0)
+	if len(of) == 0 { // a stranger and a phone that it rang: aliases are all they have
+		plan.Answer = p.phoneAnswers(c.Message.Method, natfix.SDPOff, true)
+	}
+	p.watch(c, &plan)
+	c.Forward(plan)
+}
+
+// forwardOfPBX sends on what the PBX of some tenants sends.
+func (p *Proxy) forwardOfPBX(c *relay.Context, targets [][]relay.Target, pbx []*tenant.Tenant) {
+	t, st := &targets[0][0], p.state.Load()
 	plan := relay.Plan{Targets: targets}
-	if len(st.tenants.Candidates(to.Remote)) == 0 { // else it is a PBX or a carrier, whose word is left alone (P-26)
+	if len(st.tenants.Candidates(farEnd(t).Remote)) == 0 { // else it is a PBX or a carrier, whose word is left alone (P-26)
 		plan.Answer = p.phoneAnswers(c.Message.Method, st.sdpOf(pbx), false)
 		if t.Flow == (transport.Flow{}) && t.Network != "udp" { // its own connection, if there is one
 			t.Flow, _ = p.transport.Find(t.Network, noAddr, t.Remote)
@@ -138,20 +164,6 @@ func farEnd(t *relay.Target) location.Flow {
 		return t.Flow.Location()
 	}
 	return location.Flow{Transport: t.Network, Remote: t.Remote}
-}
-
-// freeFor reports whether nobody's phone is there, or one of the tenants, or of
-// the domain that the dialog began with, whoever has that now.
-func (p *Proxy) freeFor(c *relay.Context, tenants []*tenant.Tenant, at location.Flow) bool {
-	table := p.state.Load().tenants
-	proof, proved := p.proofOf(c)
-	return p.free(at, func(a location.AOR) bool {
-		if proved && p.seal.domain(a.Domain()) == proof.domain {
-			return true
-		}
-		tn, served := table.Domain(a.Domain())
-		return !served || slices.ContainsFunc(tenants, func(t *tenant.Tenant) bool { return t.SetID == tn.SetID }) // the table may be a new one
-	})
 }
 
 // resolve looks up the host of a URI without keeping others waiting, and goes on

@@ -118,8 +118,9 @@ func (p *Proxy) explainDialog(ctx context.Context, c *relay.Context, st *state, 
 	if o.err != nil {
 		return nil
 	}
-	pbx, to := st.senders(d, c.Message), farEnd(&o.targets[0][0])
-	if d.Class != route.Phone && !p.freeFor(c, pbx, to) {
+	began, _ := p.proofOf(c)
+	to := farEnd(&o.targets[0][0])
+	if !p.mayReach(began, d.Class != route.Phone, st.senders(d, c.Message), to) {
 		notes = append(notes, fmt.Sprintf("%s is another tenant's phone", at(to.Transport, to.Remote)))
 		d.Action, d.Status, d.Reason = route.Reply, 404, route.ForeignTarget
 		*o = outcome{status: 404}

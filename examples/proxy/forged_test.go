@@ -256,6 +256,43 @@ func TestForged_OtherTenantsPhone(t *testing.T) {
 	})
 }
 
+// TestForged_PhoneToOtherTenantsPhone: a phone in a dialog of its own does not get
+// to the phone of another tenant, neither by an alias that is authentic nor behind
+// the address of a PBX, where a dialog may go. P-13.
+func TestForged_PhoneToOtherTenantsPhone(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph, victim := w.behind(simnet.FullCone, "401", "a.test"), w.behind(simnet.FullCone, "401", "b.test")
+		indoors := w.phoneFrom(w.b.host, siptestx.UDP(w, w.b.host, 5070), "402", "b.test")
+		caller, callee := callOut(ph, w.a)
+		victim.at(w.b)
+		indoors.register(w.b)
+		own, routes := caller.target, caller.routes
+		alias, _ := w.proxy.alias.Append(nil, victim.uri(), w.bound("401", "b.test")[0].Flow)
+		for _, target := range []string{string(alias), "sip:402@" + indoors.Addr.String()} {
+			for _, method := range append(inDialogMethods(), "ACK") {
+				caller.target = target
+				w.rejected(ph.Peer, caller.text(method), 404)
+			}
+		}
+		caller.target, caller.routes = own, append(routes, "<sip:"+indoors.Addr.String()+";lr>")
+		w.rejected(ph.Peer, caller.text("NOTIFY"), 404)
+		caller.routes = routes
+		caller.exchange(callee, "INFO")
+	})
+}
+
+// TestDialog_PBXIsRegistered: a PBX that is a phone of another tenant, as a trunk,
+// is reached by its own phones all the same.
+func TestDialog_PBXIsRegistered(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		trunk := w.phoneFrom(w.a.host, w.a.Peer, "trunk", "b.test")
+		trunk.ask(trunk.registerText())
+		w.b.grant()
+		trunk.Status(200)
+		conversation(callOut(w.behind(simnet.FullCone, "401", "a.test"), w.a))
+	})
+}
+
 // TestDialog_AccountsInTwoTenants: a phone with an account in two tenants, both
 // on one socket, is reached in the calls of either.
 func TestDialog_AccountsInTwoTenants(t *testing.T) {
