@@ -75,9 +75,11 @@ func TestDrain(t *testing.T) {
 				t.Errorf("%s: no Retry-After in\n%s", method, got.Text)
 			}
 		}
-		ph.ask(ph.registerText())
-		if got := ph.Status(503); got.Get("Retry-After") == "" {
-			t.Errorf("no Retry-After in\n%s", got.Text)
+		for _, to := range []string{"", ";tag=none"} { // a REGISTER is in no dialog, whatever it says
+			ph.ask(ph.registerText("To: <" + ph.aor() + ">" + to))
+			if got := ph.Status(503); got.Get("Retry-After") == "" {
+				t.Errorf("no Retry-After in\n%s", got.Text)
+			}
 		}
 		for _, method := range []string{"OPTIONS", "MESSAGE", "NOTIFY"} {
 			w.a.reaches(ph, method, uri)

@@ -46,7 +46,7 @@ func (p *Proxy) Route(c *relay.Context) {
 		ask = route.Explain
 	}
 	d, f := p.decide(st, req, src, ask)
-	c.Tag = p.metrics.Group(d.Class, d.Set, c.Message.ToTag != "")
+	c.Tag = p.metrics.Group(d.Class, d.Set, c.Message.InDialog())
 	if f != nil {
 		if p.refreshed(c, f) {
 			p.follow(c, st, &d, true)
@@ -112,7 +112,7 @@ func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged b
 	m := c.Message
 	uri = c.RequestURI
 	*req = route.From(m)
-	if m.ToTag != "" {
+	if m.InDialog() {
 		flow, rest, err := p.alias.Parse(uri)
 		req.Alias, uri, forged = flow, rest, errors.Is(err, natfix.ErrForged)
 		proof, proved := p.proofOf(c)

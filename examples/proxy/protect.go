@@ -108,7 +108,7 @@ func domainOf(m *sipmsg.Message) string {
 // room for, or no time. It reports false if there is.
 func (p *Proxy) turnedAway(c *relay.Context) bool {
 	m := c.Message
-	if m.ToTag != "" || m.Method == "ACK" || c.Retried {
+	if m.InDialog() || m.Method == "ACK" || c.Retried {
 		return false
 	}
 	switch v := p.guard.AdmitNew(sourceOf(c.Flow), time.Now()); {

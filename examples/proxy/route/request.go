@@ -18,7 +18,7 @@ type Request struct {
 	// Asserted is the first SIP URI of P-Asserted-Identity. It counts only in
 	// requests of a PBX.
 	Asserted location.URI
-	InDialog bool // To has a tag
+	InDialog bool // To has a tag, and the method is not REGISTER
 
 	// Trusted tells that one of the Routes that the caller has taken off was
 	// made by this proxy for this dialog. Requests in a dialog go nowhere
@@ -47,7 +47,7 @@ func From(m *sipmsg.Message) Request {
 		From:     address(m.Get(sipmsg.From)),
 		To:       address(m.Get(sipmsg.To)),
 		Asserted: asserted(m),
-		InDialog: m.ToTag != "",
+		InDialog: m.InDialog(),
 	}
 }
 

@@ -84,6 +84,10 @@ type Message struct {
 // IsRequest reports whether m is a request.
 func (m *Message) IsRequest() bool { return m.Status == 0 }
 
+// InDialog reports whether m is a request in a dialog, or says so: it has a To tag
+// (RFC 3261 section 12.2). A REGISTER is in none (section 10.2).
+func (m *Message) InDialog() bool { return m.ToTag != "" && m.Method != "REGISTER" }
+
 // Body returns the message body; empty if there is none.
 func (m *Message) Body() string { return m.Raw[m.body:] }
 
