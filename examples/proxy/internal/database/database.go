@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -42,7 +44,7 @@ func Open(dsn string) (*sql.DB, error) {
 	}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDSN, err)
+		return nil, refusal(unreadable)
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(maxConns)
@@ -51,13 +53,28 @@ func Open(dsn string) (*sql.DB, error) {
 	return db, nil
 }
 
+// networks are those of package net on which a server may listen.
+var networks = []string{"tcp", "tcp4", "tcp6", "unix"}
+
+const unreadable = "it or a parameter of it cannot be read"
+
+// refusal returns an error that wraps ErrDSN. What the driver says is no part of
+// it: in a DSN that is cut at the wrong place the password may stand anywhere.
+func refusal(reason string) error {
+	return fmt.Errorf("%w: %s; want user:password@tcp(host:3306)/database", ErrDSN, reason)
+}
+
+// parse reads a DSN. It refuses what would have a piece of the password for a
+// network or a database, which the driver tells everybody.
 func parse(dsn string) (*mysql.Config, error) {
 	cfg, err := mysql.ParseDSN(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDSN, err)
-	}
-	if cfg.DBName == "" {
-		return nil, fmt.Errorf("%w: it names no database; want user:password@tcp(host:3306)/database", ErrDSN)
+	switch {
+	case err != nil:
+		return nil, refusal(unreadable)
+	case !slices.Contains(networks, cfg.Net):
+		return nil, refusal("its network is none of " + strings.Join(networks, ", "))
+	case cfg.DBName == "" || strings.Contains(cfg.DBName, "@"):
+		return nil, refusal("it names no database")
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = dialTimeout
@@ -82,9 +99,10 @@ func parse(dsn string) (*mysql.Config, error) {
 }
 
 // Name returns what the database of dsn may be called in logs and file names:
-// its address and name, without user and password. It is empty if dsn is none.
+// its address and name, without user and password. It is empty if [Open]
+// refuses dsn.
 func Name(dsn string) string {
-	cfg, err := mysql.ParseDSN(dsn)
+	cfg, err := parse(dsn)
 	if err != nil {
 		return ""
 	}

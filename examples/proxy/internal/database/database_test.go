@@ -2,6 +2,7 @@ package database_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -19,6 +20,14 @@ func TestOpen_RefusesWithoutSecrets(t *testing.T) {
 		"no database": "user:s3cret@tcp(127.0.0.1:3306)/",
 		"bad value":   "user:s3cret@tcp(127.0.0.1:3306)/sip?timeout=soon",
 		"no network":  "user:s3cret@pigeon/sip",
+
+		// What the driver takes for a network or a database is of the password.
+		"no at":            "user:s3cret/sip",
+		"no at, address":   "user:s3cret(127.0.0.1:3306)/sip",
+		"slash":            "user:s3/s3cret@tcp(127.0.0.1:3306)",
+		"slash, address":   "user:s3cret(1)/3@tcp(127.0.0.1:3306)",
+		"slash in address": "user:@/s3cret@tcp(127.0.0.1:3306)",
+		"question mark":    "user:3/a?timeout=s3cret@tcp(127.0.0.1:3306)",
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, err := database.Open(dsn)
@@ -28,7 +37,37 @@ func TestOpen_RefusesWithoutSecrets(t *testing.T) {
 			if strings.Contains(err.Error(), "s3cret") {
 				t.Errorf("the error has the password: %v", err)
 			}
+			if name := database.Name(dsn); strings.Contains(name, "s3cret") {
+				t.Errorf("the name has the password: %s", name)
+			}
 		})
+	}
+}
+
+func TestOpen_SaysWhatIsWrong(t *testing.T) {
+	for dsn, want := range map[string]string{
+		"user:s3cret@tcp(127.0.0.1:3306)/":                 "names no database",
+		"user:s3cret(127.0.0.1:3306)/sip":                  "network is none of tcp, tcp4, tcp6, unix",
+		"user:s3cret@tcp(127.0.0.1:3306)/sip?timeout=soon": "a parameter",
+	} {
+		_, err := database.Open(dsn)
+		if text := fmt.Sprint(err); !strings.Contains(text, want) || !strings.Contains(text, "user:password@tcp(host:3306)/database") {
+			t.Errorf("%q: %s; want %q and the form", dsn, text, want)
+		}
+	}
+}
+
+func TestOpen_Networks(t *testing.T) {
+	for _, dsn := range []string{
+		"user:s3/c(r@et@tcp(127.0.0.1:3306)/sip", "user@tcp4(127.0.0.1:3306)/sip", "user@tcp6([::1]:3306)/sip",
+		"user@unix(/run/mysqld/mysqld.sock)/sip", "user@tcp/sip", "user@/sip",
+	} {
+		db, err := database.Open(dsn)
+		if err != nil {
+			t.Errorf("%q: %v", dsn, err)
+			continue
+		}
+		db.Close()
 	}
 }
 
