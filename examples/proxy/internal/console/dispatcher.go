@@ -150,12 +150,8 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 
 // editDestinations is edit for the table dispatcher, with all that is in it.
 func (s *session) editDestinations(ctx context.Context, f func(tx *sql.Tx, all []mysqldisp.Entry) error) error {
-	loader, err := mysqldisp.New(ctx, s.db, mysqldisp.Config{})
-	if err != nil {
-		return hint(err)
-	}
 	return s.edit(ctx, "dispatcher", func(tx *sql.Tx) error {
-		all, err := loader.EntriesTx(ctx, tx)
+		all, err := s.entriesTx(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -165,15 +161,20 @@ func (s *session) editDestinations(ctx context.Context, f func(tx *sql.Tx, all [
 
 // readDestinations returns all rows of the table dispatcher.
 func (s *session) readDestinations(ctx context.Context) (all []mysqldisp.Entry, err error) {
+	err = s.transact(ctx, func(tx *sql.Tx) error {
+		all, err = s.entriesTx(ctx, tx)
+		return err
+	})
+	return all, err
+}
+
+// entriesTx is readDestinations in a transaction.
+func (s *session) entriesTx(ctx context.Context, tx *sql.Tx) ([]mysqldisp.Entry, error) {
 	loader, err := mysqldisp.New(ctx, s.db, mysqldisp.Config{})
 	if err != nil {
 		return nil, hint(err)
 	}
-	err = s.transact(ctx, func(tx *sql.Tx) error {
-		all, err = loader.EntriesTx(ctx, tx)
-		return err
-	})
-	return all, err
+	return loader.EntriesTx(ctx, tx)
 }
 
 // destinationView is a row of the table dispatcher as it is shown.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sipward/sipward/dispatcher/mysqldisp"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/location/mysqlloc"
 	"github.com/sipward/sipward/tenant/mysqltenant"
@@ -25,9 +26,9 @@ func domainOperations() []operation {
 			synopsis: "serve a domain with the PBXes of a set, or change its set",
 			details: `
 Without SETID a domain that is there keeps its set, and a new one gets its own:
-the number of its row; it is refused if another domain has that one. The set is
-written to the column setid and to setid= in attrs, for OpenSIPS. Other attributes
-stay.`,
+the number of its row; it is refused if that is the set of another domain, of a
+PBX or of the configuration file. The set is written to the column setid and to
+setid= in attrs, for OpenSIPS. Other attributes stay.`,
 		},
 		{
 			name: "domain list", setup: plain((*session).listDomains),
@@ -162,7 +163,10 @@ func (s *session) putDomain(ctx context.Context, tx *sql.Tx, t *table, domains [
 		done.SetID = row.SetID
 	default: // for want of a set
 		done.SetID = int(row.ID)
-		if owner := s.ownerOf(done.SetID, domains); owner != "" {
+		switch owner, err := s.ownerOf(ctx, tx, done.SetID, domains); {
+		case err != nil:
+			return done, err
+		case owner != "":
 			return done, fmt.Errorf("%w: its own set would be %d, which is that of %s: say which one it gets", ErrRefused, done.SetID, owner)
 		}
 	}
@@ -172,20 +176,24 @@ func (s *session) putDomain(ctx context.Context, tx *sql.Tx, t *table, domains [
 		assignment{"last_modified", time.Now().Format(time.DateTime)}) // in local time, as OpenSIPS has it
 }
 
-// ownerOf returns a domain of a set, of the database or the configuration file;
-// "" if there is none.
-func (s *session) ownerOf(set int, domains []mysqltenant.Domain) string {
+// ownerOf says whose a set is: a domain's, or that of a PBX whose domain may be
+// yet to come, of the database or the configuration file; "" if it is nobody's.
+func (s *session) ownerOf(ctx context.Context, tx *sql.Tx, set int, domains []mysqltenant.Domain) (string, error) {
 	for _, d := range domains {
 		if d.SetID == set && !d.LeftOut {
-			return d.Name
+			return d.Name, nil
 		}
 	}
-	for _, t := range s.cfg.Tenants {
-		if t.SetID == set {
-			return string(t.Domains[0])
+	if slices.ContainsFunc(s.cfg.Tenants, func(t config.Tenant) bool { return t.SetID == set }) {
+		return "the configuration file", nil
+	}
+	entries, err := s.entriesTx(ctx, tx)
+	for _, e := range entries {
+		if e.Destination.SetID == set {
+			return cell(e.Destination.URI), nil
 		}
 	}
-	return ""
+	return "", err
 }
 
 // named returns the rows of a domain, the one that counts first.

@@ -60,6 +60,9 @@ func TestGolden(t *testing.T) {
 			sql ALTER TABLE domain AUTO_INCREMENT = 6
 			domain add g.test
 			domain add g.test -json
+			sql INSERT INTO dispatcher (setid, destination) VALUES (8, 'sip:10.0.1.80')
+			domain add h.test
+			domain add h.test 8
 			domain add b.test 10
 			domain add c.test 0
 			domain add c.test ten
