@@ -113,7 +113,8 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 		return err
 	}
 	uri := s.args[1]
-	if err := new(config.URI).UnmarshalText([]byte(uri)); err != nil {
+	var meant config.URI
+	if err := meant.UnmarshalText([]byte(uri)); err != nil {
 		return usage(err)
 	}
 	t, err := s.table(ctx, "dispatcher")
@@ -123,10 +124,10 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 	done := addition{SetID: set}
 	err = s.editDestinations(ctx, func(tx *sql.Tx, all []mysqldisp.Entry) error {
 		i := slices.IndexFunc(all, func(e mysqldisp.Entry) bool {
-			return e.Destination.SetID == set && e.Destination.URI == uri && e.Destination.Socket == f.socket
+			return e.Destination.SetID == set && meaning(e.Destination.URI) == meant && e.Destination.Socket == f.socket
 		})
 		if i >= 0 {
-			done.ID, done.Result = all[i].ID, "updated"
+			done.ID, done.Result, uri = all[i].ID, "updated", all[i].Destination.URI
 			return t.update(ctx, tx, done.ID, f.row(all[i].Destination.Attrs)...)
 		}
 		row := append(f.row(""), assignment{"setid", set}, assignment{"destination", uri})
@@ -146,6 +147,13 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 	}{done, uri}, func(w io.Writer) {
 		fmt.Fprintf(w, "destination %d: set %d, %s, %s\n", done.ID, set, uri, done.Result)
 	})
+}
+
+// meaning returns what the URI of a row means, by which equal ones are found; the
+// zero URI if it is one that only a table can have.
+func meaning(uri string) (u config.URI) {
+	_ = u.UnmarshalText([]byte(uri))
+	return u
 }
 
 // editDestinations is edit for the table dispatcher, with all that is in it.

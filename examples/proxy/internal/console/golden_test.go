@@ -105,6 +105,10 @@ func TestGolden(t *testing.T) {
 			sql UPDATE dispatcher SET attrs = CONCAT(attrs, ';x=y'), state = 1 WHERE id = 1
 			dispatcher add 10 sip:10.0.1.10:5060 -source 10.0.8.2 -priority -1
 			dispatcher list -json
+			dispatcher add 10 sip:10.0.1.11:5060;transport=udp -socket udp:192.0.2.1 -weight 4
+			dispatcher add 20 sip:PBX.test.;transport=TCP -description old
+			dispatcher add 20 sip:pbx.test:5060;transport=tcp -weight 4 -json
+			dispatcher add 20 sip:pbx.test
 			dispatcher add 10 10.0.1.12
 			dispatcher add 10 sip:401@10.0.1.12
 			dispatcher add ten sip:10.0.1.12
