@@ -268,16 +268,13 @@ func (s *session) editDestination(ctx context.Context, result string, f func(tx 
 
 // noteSet notes if no destination of a set can be selected.
 func (s *session) noteSet(ctx context.Context, set int) error {
-	all, err := s.readDestinations(ctx)
-	if err != nil {
+	o := newOverview(s.cfg)
+	if err := s.loadDestinations(ctx, o); err != nil {
 		return err
 	}
-	for _, e := range all {
-		if e.Destination.SetID == set && e.Destination.State == dispatcher.Active {
-			return nil
-		}
+	if o.set(set).Active == 0 {
+		s.note("set %d has no active destination now", set)
 	}
-	s.note("set %d has no active destination now", set)
 	return nil
 }
 

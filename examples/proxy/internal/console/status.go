@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/dispatcher/mysqldisp"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 )
 
@@ -62,9 +63,8 @@ type proxyStatus struct {
 
 func (s *session) status(ctx context.Context) error {
 	st := status{Database: databaseStatus{Name: s.name}}
-	o := overview{sets: map[int]*setStatus{}, owners: map[string]*setStatus{}, unserved: map[string]int64{}}
-	o.addConfig(s.cfg)
-	failed := s.askDatabase(ctx, &st.Database, &o)
+	o := newOverview(s.cfg)
+	failed := s.askDatabase(ctx, &st.Database, o)
 	if failed != nil {
 		st.Database.Error = oneLine(failed)
 	}
@@ -88,12 +88,8 @@ func (s *session) askDatabase(ctx context.Context, d *databaseStatus, o *overvie
 			o.addDomain(d.SetID, d.Name)
 		}
 	}
-	entries, err := s.readDestinations(ctx)
-	if err != nil {
+	if err := s.loadDestinations(ctx, o); err != nil {
 		return err
-	}
-	for _, e := range entries {
-		o.addDestination(e.Destination.SetID, e.Destination.State)
 	}
 	live, err := s.liveBindings(ctx)
 	for domain, n := range live {
@@ -102,12 +98,51 @@ func (s *session) askDatabase(ctx context.Context, d *databaseStatus, o *overvie
 	return err
 }
 
-// overview counts what belongs to which set.
+// loadDestinations adds those of the database that the proxy loads.
+func (s *session) loadDestinations(ctx context.Context, o *overview) error {
+	loader, err := mysqldisp.New(ctx, s.db, mysqldisp.Config{})
+	if err != nil {
+		return hint(err)
+	}
+	all, err := loader.Load(ctx)
+	for i := range all {
+		o.addRow(&all[i])
+	}
+	return err
+}
+
+// overview counts what belongs to which set, as the proxy has it that reads the
+// same file and database.
 type overview struct {
 	sets     map[int]*setStatus
 	owners   map[string]*setStatus // by domain
+	file     map[place]dispatcher.State
 	unserved map[string]int64
 	bindings int64
+}
+
+// place is a destination of the configuration file.
+type place struct {
+	set int
+	uri config.URI
+}
+
+// newOverview returns one with the tenants of a configuration file.
+func newOverview(cfg *config.Config) *overview {
+	o := &overview{
+		sets: map[int]*setStatus{}, owners: map[string]*setStatus{},
+		file: map[place]dispatcher.State{}, unserved: map[string]int64{},
+	}
+	for _, t := range cfg.Tenants {
+		for _, d := range t.Domains {
+			o.addDomain(t.SetID, string(d))
+		}
+		for _, d := range t.Destinations {
+			o.file[place{t.SetID, d.URI}] = d.State
+			o.addDestination(t.SetID, d.State)
+		}
+	}
+	return o
 }
 
 func (o *overview) set(id int) *setStatus {
@@ -115,18 +150,6 @@ func (o *overview) set(id int) *setStatus {
 		o.sets[id] = &setStatus{SetID: id, Domains: map[string]int64{}}
 	}
 	return o.sets[id]
-}
-
-// addConfig adds the tenants of a configuration file.
-func (o *overview) addConfig(cfg *config.Config) {
-	for _, t := range cfg.Tenants {
-		for _, d := range t.Domains {
-			o.addDomain(t.SetID, string(d))
-		}
-		for _, d := range t.Destinations {
-			o.addDestination(t.SetID, d.State)
-		}
-	}
 }
 
 // addDomain adds a domain, unless another set has it already.
@@ -141,6 +164,20 @@ func (o *overview) addDestination(set int, state dispatcher.State) {
 	o.set(set).Destinations++
 	if state == dispatcher.Active {
 		o.set(set).Active++
+	}
+}
+
+// addRow adds a destination of the database. One that the file has, too, is there
+// already, and can only be switched off.
+func (o *overview) addRow(d *dispatcher.Destination) {
+	at := place{d.SetID, meaning(d.URI)}
+	state, inFile := o.file[at]
+	switch {
+	case !inFile:
+		o.addDestination(d.SetID, d.State)
+	case d.State == dispatcher.Inactive && state == dispatcher.Active:
+		o.file[at] = d.State
+		o.set(d.SetID).Active--
 	}
 }
 
