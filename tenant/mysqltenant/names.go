@@ -14,9 +14,13 @@ import (
 const (
 	defaultLookupTimeout = 3 * time.Second
 
-	// maxLookups is how many lookups may run at once.
-	maxLookups = 16
+	// maxLookups is how many lookups may run at once: so many names that hang keep
+	// nobody else from being asked, even at the first time.
+	maxLookups = 128
 )
+
+// errNotAsked reports a host whose turn did not come in time.
+var errNotAsked = errors.New("not asked, since others took all the time")
 
 // NamesConfig configures a [Names]. The zero NamesConfig is ready to use.
 type NamesConfig struct {
@@ -26,7 +30,8 @@ type NamesConfig struct {
 	LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
 
 	// Timeout bounds all lookups of a call of Resolve together. What takes longer
-	// has failed. 0 is 3 seconds, which leaves time to a load of [tenant.Live].
+	// has failed, and is asked for after all others the next time. 0 is 3 seconds,
+	// which leaves time to a load of [tenant.Live].
 	Timeout time.Duration
 }
 
@@ -36,8 +41,9 @@ type NamesConfig struct {
 type Names struct {
 	cfg NamesConfig
 
-	mu   sync.Mutex
-	last map[string][]netip.Addr // by host
+	mu     sync.Mutex
+	last   map[string][]netip.Addr // by host
+	failed map[string]time.Time    // when a host was asked in vain, if it has not answered since
 }
 
 // NewNames returns a Names that knows no answers.
@@ -68,13 +74,21 @@ type Answer struct {
 // fails, or does not exist anymore as a broken server likes to say, keeps its
 // last answer.
 func (n *Names) Resolve(ctx context.Context, hosts []string) map[string]Answer {
+	hosts = n.inTurn(hosts)
 	fresh := n.lookupAll(ctx, hosts)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	answers := make(map[string]Answer, len(hosts))
 	last := make(map[string][]netip.Addr, len(hosts))
+	failed, now := make(map[string]time.Time), time.Now()
 	for i, host := range hosts {
 		a := fresh[i]
+		switch at, known := n.failed[host]; {
+		case a.Err != nil && !errors.Is(a.Err, errNotAsked):
+			failed[host] = now
+		case a.Err != nil && known:
+			failed[host] = at
+		}
 		switch old, known := n.last[host]; {
 		case a.Err != nil && known:
 			a = Answer{old, fmt.Errorf("%w: %s, its last answer counts: %w", ErrLookup, host, a.Err)}
@@ -88,8 +102,18 @@ func (n *Names) Resolve(ctx context.Context, hosts []string) map[string]Answer {
 			last[host] = a.Addrs
 		}
 	}
-	n.last = last
+	n.last, n.failed = last, failed
 	return answers
+}
+
+// inTurn returns hosts in the order in which to ask for them: those that were
+// asked in vain come last, the one that has waited longest first.
+func (n *Names) inTurn(hosts []string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hosts = slices.Clone(hosts)
+	slices.SortStableFunc(hosts, func(a, b string) int { return n.failed[a].Compare(n.failed[b]) })
+	return hosts
 }
 
 // sameAddrs reports whether two lists without duplicates differ in their order
@@ -119,7 +143,7 @@ func (n *Names) lookupAll(ctx context.Context, hosts []string) []Answer {
 
 func (n *Names) lookup(ctx context.Context, host string) Answer {
 	if err := ctx.Err(); err != nil {
-		return Answer{Err: err}
+		return Answer{Err: fmt.Errorf("%w: %w", errNotAsked, err)}
 	}
 	found, err := n.cfg.LookupHost(ctx, host)
 	if err != nil {

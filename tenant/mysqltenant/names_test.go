@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sipward/sipward/tenant"
@@ -156,4 +158,51 @@ func TestNames_Resolve(t *testing.T) {
 	want(mysqltenant.ErrLookup, "192.0.2.9", "192.0.2.7")
 	n.Resolve(t.Context(), nil)
 	want(mysqltenant.ErrLookup)
+}
+
+// P-32: names that hang, as those of a zone that is dead, do not take the time of
+// the others: not at all if they are a few, and otherwise until each was asked.
+func TestNames_DeadZone(t *testing.T) {
+	tests := []struct {
+		name   string
+		hangs  int
+		misses int // loads in which the others are not resolved
+	}{
+		{"small", 100, 0},
+		{"large", 300, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hosts []string
+				for i := range tt.hangs {
+					hosts = append(hosts, fmt.Sprintf("%04d.dead.example", i))
+				}
+				hosts = append(hosts, "pbx1.example", "pbx2.example")
+				hang := hosts[:tt.hangs]
+				n := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: func(ctx context.Context, host string) ([]netip.Addr, error) {
+					if slices.Contains(hang, host) {
+						<-ctx.Done()
+						return nil, ctx.Err()
+					}
+					return []netip.Addr{netip.MustParseAddr("192.0.2.7")}, nil
+				}})
+				resolved := func(host string) bool { return n.Resolve(t.Context(), hosts)[host].Err == nil }
+				for load := range 10 {
+					if got, want := resolved("pbx2.example"), load >= tt.misses; got != want {
+						t.Errorf("load %d: resolved %t, want %t", load, got, want)
+					}
+				}
+
+				hang = append(slices.Clone(hang), "pbx2.example") // with the zone, and not for good
+				resolved("pbx2.example")
+				hang = hang[:tt.hangs]
+				for load := 0; !resolved("pbx2.example"); load++ {
+					if load == 3 {
+						t.Fatal("a name that has hung once is not asked any more")
+					}
+				}
+			})
+		})
+	}
 }
