@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
@@ -80,19 +81,28 @@ func (p *Proxy) supervised(ctx context.Context) error {
 		}
 	}
 	p.notify(sd.Ready)
-	every := p.manager.Watchdog() / 2
-	if every == 0 {
+	if limit := p.manager.Watchdog(); limit > 0 {
+		p.heartbeat(ctx, limit, p.answers, func() { p.notify(sd.Alive) })
+	} else {
 		<-ctx.Done()
-		return nil
 	}
+	return nil
+}
+
+// heartbeat calls alive for a manager that waits for limit, as long as answers has no
+// error, until ctx is done. A round is a quarter of limit, so that one that fails
+// leaves time for another one.
+func (p *Proxy) heartbeat(ctx context.Context, limit time.Duration, answers func(ctx context.Context, timeout time.Duration) error, alive func()) {
+	every := limit / 4
 	for {
-		if err := p.answers(ctx, every/2); err == nil {
-			p.notify(sd.Alive)
+		next := time.Now().Add(every)
+		if err := answers(ctx, every); err == nil {
+			alive()
 		} else if ctx.Err() == nil {
 			p.log.Error("the proxy does not answer itself", "err", err)
 		}
-		if !sleep(ctx, every) {
-			return nil
+		if !sleep(ctx, time.Until(next)) {
+			return
 		}
 	}
 }
@@ -135,8 +145,15 @@ func reachable(addr netip.AddrPort) netip.AddrPort {
 	}
 }
 
-// ask sends a request that may not be forwarded, and waits for its answer.
+// askAgain is after which time a request is sent again over UDP, unless there is
+// little time for the answer.
+const askAgain = 500 * time.Millisecond
+
+// ask sends a request that may not be forwarded, and waits for its answer. Over UDP,
+// where either may be lost, the same request is sent again in between.
 func ask(ctx context.Context, network string, to netip.AddrPort, timeout time.Duration) error {
+	var sending sync.WaitGroup
+	defer sending.Wait()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := new(net.Dialer).DialContext(ctx, network, to.String())
@@ -146,8 +163,16 @@ func ask(ctx context.Context, network string, to netip.AddrPort, timeout time.Du
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
 	defer stop()
-	if _, err := c.Write([]byte(question(network))); err != nil {
+	request := []byte(question(network))
+	if _, err := c.Write(request); err != nil {
 		return err
+	}
+	if network == "udp" {
+		sending.Go(func() {
+			for sleep(ctx, min(askAgain, timeout/4)) {
+				c.Write(request) // if that fails, no answer comes
+			}
+		})
 	}
 	_, err = c.Read(make([]byte, 1))
 	return err

@@ -13,8 +13,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -266,6 +268,99 @@ func TestSystemd_NoAnswer(t *testing.T) {
 		t.Error("it answers")
 	}
 	closeListeners(t, p)
+}
+
+// lossy is a socket that loses the first datagram.
+type lossy struct {
+	net.PacketConn
+	lost bool
+}
+
+func (l *lossy) ReadFrom(b []byte) (int, net.Addr, error) {
+	if n, from, err := l.PacketConn.ReadFrom(b); l.lost || err != nil {
+		return n, from, err
+	}
+	l.lost = true
+	return l.PacketConn.ReadFrom(b)
+}
+
+// TestSystemd_Loss: a datagram that is lost is no sign that the proxy does not run.
+// The sockets are real, and so is the half second until it is sent again.
+func TestSystemd_Loss(t *testing.T) {
+	p := newTestProxy(t, "")
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lossy{PacketConn: pc}
+	if err := p.transport.ServePacket(l); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.serve(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := p.answers(ctx, time.Minute); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	running.Wait()
+	if s := p.relay.Stats(); !l.lost || s.Replied != 1 {
+		t.Errorf("lost %v, %+v", l.lost, s)
+	}
+}
+
+// TestSystemd_AskEnds: whoever asks need not wait for the answer.
+func TestSystemd_AskEnds(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		pc.ReadFrom(make([]byte, 1)) // it has been asked
+		cancel()
+	}()
+	began := time.Now()
+	err = ask(ctx, "udp", netip.MustParseAddrPort(pc.LocalAddr().String()), time.Hour)
+	if took := time.Since(began); err == nil || took > time.Minute {
+		t.Errorf("%v after %v", err, took)
+	}
+}
+
+// TestSystemd_FailedRound: a round that fails leaves time for another one before
+// systemd takes the proxy for dead.
+func TestSystemd_FailedRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 30 * time.Second
+		p := &Proxy{log: slog.New(slog.DiscardHandler)}
+		rounds := 0
+		answers := func(ctx context.Context, timeout time.Duration) error {
+			if rounds++; rounds%2 == 0 {
+				sleep(ctx, timeout)
+				return errors.New("no answer")
+			}
+			sleep(ctx, timeout-time.Millisecond)
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*limit)
+		defer cancel()
+		told, last := 0, time.Now()
+		p.heartbeat(ctx, limit, answers, func() {
+			if gap := time.Since(last); gap >= limit {
+				t.Errorf("nothing is told for %v", gap)
+			}
+			last = time.Now()
+			told++
+		})
+		if told < 10 || rounds < 20 {
+			t.Errorf("told %d times in %d rounds", told, rounds)
+		}
+	})
 }
 
 // newTestProxy returns one on real sockets, none of which is open.
