@@ -16,8 +16,10 @@ import (
 // KeepaliveConfig configures a [Keepalive]. Its funcs are called without a lock
 // held, and all but Entries must not block.
 type KeepaliveConfig struct {
-	// Entries enumerates the live bindings, as [location.Lister] does. It is
-	// called every two seconds, so it should enumerate memory. Required.
+	// Entries enumerates the live bindings, as [location.Lister] does, of phones
+	// that can be pinged from here: if several proxies share a store, of those that
+	// have registered with this one. It is called every two seconds, so it should
+	// enumerate memory. Required.
 	Entries func(ctx context.Context) iter.Seq2[location.Entry, error]
 
 	// Interval returns how often the phone of a binding is pinged: never if it

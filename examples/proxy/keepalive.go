@@ -61,13 +61,36 @@ func (p *Proxy) keepAlive(ctx context.Context) error {
 	return k.Run(ctx)
 }
 
-// pinged enumerates the bindings, if there is any to be pinged.
+// pinged enumerates the bindings of phones that are ours to ping, if there is any
+// to be pinged.
 func (p *Proxy) pinged(ctx context.Context) iter.Seq2[location.Entry, error] {
 	memory, ok := p.memory()
 	if !ok || !p.state.Load().pinging() {
 		return func(func(location.Entry, error) bool) {}
 	}
-	return memory.All(ctx)
+	return func(yield func(location.Entry, error) bool) {
+		for e, err := range memory.All(ctx) {
+			if (err != nil || p.ours(e.Binding.Flow)) && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// ours reports whether a phone has registered with this proxy: at one of its
+// listeners, or on a connection that is here, since a host may get addresses after
+// a listener for all of them was opened. Whoever else writes to the database pings
+// phones of his own: from us their NATs let nothing in, so their silence says
+// nothing. That 0.0.0.0 over UDP is another proxy's cannot be seen.
+func (p *Proxy) ours(f location.Flow) bool {
+	if !f.Local.IsValid() {
+		return false
+	}
+	if p.transport.Own(f.Transport, f.Local) {
+		return true
+	}
+	_, here := p.transport.Find(f.Transport, f.Local, f.Remote)
+	return here
 }
 
 func (p *Proxy) pingInterval(e location.Entry) time.Duration {

@@ -52,7 +52,7 @@ func (w *world) overTCP(user, domain string) *phone {
 	w.Helper()
 	nat := w.net.NewNAT(simnet.NATConfig{Type: simnet.PortRestricted, Outside: []netip.Addr{w.outside()}})
 	h := nat.NewHost(lan)
-	ph := w.phoneFrom(h, siptestx.Dial(w, h, proxyAt), user, domain)
+	ph := w.phoneFrom(h, siptestx.Dial(w, h, w.at), user, domain)
 	ph.nat = nat
 	ph.contact = fmt.Sprintf("<sip:%s-0x55777cf2d400@%s:5060;transport=tcp>", user, lan)
 	return ph

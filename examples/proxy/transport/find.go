@@ -50,7 +50,7 @@ func (l *Layer) Dial(network string, local, remote netip.AddrPort) (Flow, error)
 	switch {
 	case network != "udp" && !isStream(network):
 		return Flow{}, fmt.Errorf("%w %q", ErrNetwork, network)
-	case l.isSelf(network, remote):
+	case l.Own(network, remote):
 		return Flow{}, fmt.Errorf("%w %s %v", ErrSelf, network, remote)
 	case network == "udp":
 		p := l.port(local, remote)
@@ -89,8 +89,12 @@ func (l *Layer) port(local, remote netip.AddrPort) *port {
 	return nil
 }
 
-// isSelf reports whether a listener of ours has the address.
-func (l *Layer) isSelf(network string, addr netip.AddrPort) bool {
+// Own reports whether what is sent to an address arrives at a listener of this
+// layer. One that is bound to all addresses has those that the host had when it
+// was opened. The unspecified address itself is that of any listener with the
+// port.
+func (l *Layer) Own(network string, addr netip.AddrPort) bool {
+	addr = unmap(addr)
 	if network == "udp" {
 		for _, p := range *l.ports.Load() {
 			if p.addr.reaches(addr) {

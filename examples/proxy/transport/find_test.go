@@ -319,11 +319,18 @@ func TestDial_Self(t *testing.T) {
 		{"udp", "127.0.0.2", one.Port() ^ 1, false},
 	}
 	for _, tt := range tests {
-		f, err := layer.Dial(tt.network, none, netip.AddrPortFrom(netip.MustParseAddr(tt.remote), tt.port))
+		remote := netip.AddrPortFrom(netip.MustParseAddr(tt.remote), tt.port)
+		f, err := layer.Dial(tt.network, none, remote)
 		if errors.Is(err, transport.ErrSelf) != tt.self || !tt.self && err != nil {
-			t.Errorf("Dial %s %s %d: %v", tt.network, tt.remote, tt.port, err)
+			t.Errorf("Dial %s %v: %v", tt.network, remote, err)
+		}
+		if own := layer.Own(tt.network, remote); own != tt.self {
+			t.Errorf("Own(%s, %v) = %t", tt.network, remote, own)
 		}
 		f.Close()
+	}
+	if layer.Own("tcp", none) || layer.Own("udp", none) || layer.Own("sctp", all) {
+		t.Error("an address is ours that is none")
 	}
 }
 
