@@ -10,18 +10,39 @@ import (
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/location/mirror"
 )
 
-// tell logs a decision and what comes of it, and keeps it if that is a refusal.
+// tell logs what a decision has come to, and keeps it, if an operator may want to
+// know why a request did not go where it should. That is bounded for each kind, so
+// that a flood of packets makes no flood of lines.
 func (p *Proxy) tell(c *relay.Context, st *state, req *route.Request, src route.Source, d *route.Decision, o *outcome) {
-	for _, l := range o.lost {
-		if errors.Is(l.err, errForeign) {
-			p.log.Warn("phone not called: its Contact is another tenant's phone", "aor", d.AOR, "contact", l.binding.Contact)
-		}
+	kind := kindOf(d, o)
+	keep := kind != "" && p.recent.due(kind)
+	if keep {
+		p.warn(c, d, o)
 	}
-	keep := o.targets == nil && d.Action != route.Wait && d.Action != route.Local && p.recent.due(kindOf(d, o))
 	if keep || p.debug {
 		p.record(c, st, req, src, d, o, keep)
+	}
+}
+
+// warn logs a refusal that is not the sender's fault.
+func (p *Proxy) warn(c *relay.Context, d *route.Decision, o *outcome) {
+	request := []any{"method", c.Message.Method, "uri", c.RequestURI, "src", c.Message.Source, "call_id", c.Message.CallID}
+	for _, l := range o.lost {
+		if errors.Is(l.err, errForeign) {
+			p.log.Warn("phone not called: its Contact is another tenant's phone", append(request, "aor", d.AOR, "contact", l.binding.Contact)...)
+		}
+	}
+	switch {
+	case errors.Is(d.Err, mirror.ErrUnknown): // which the log has been told, once
+	case d.Err != nil:
+		p.log.Error("bindings cannot be looked up", append(request, "err", d.Err)...)
+	case d.Reason == route.Ambiguous:
+		p.log.Warn("ambiguous request refused", request...)
+	case o.err != nil && d.Action == route.ToSet:
+		p.log.Warn("no PBX for a request", append(request, "setid", d.Set, "err", o.err)...)
 	}
 }
 
@@ -45,9 +66,14 @@ func (p *Proxy) record(c *relay.Context, st *state, req *route.Request, src rout
 	}
 }
 
-// kindOf says in a word why a request goes nowhere.
+// kindOf says in a word why a request does not go where it should; "" if it does, or
+// if that is not known yet.
 func kindOf(d *route.Decision, o *outcome) string {
 	switch {
+	case slices.ContainsFunc(o.lost, func(l lost) bool { return errors.Is(l.err, errForeign) }):
+		return "foreign"
+	case o.targets != nil || d.Action == route.Wait || d.Action == route.Local:
+		return ""
 	case o.err == nil:
 		return d.Reason.String()
 	case d.Action == route.ToSet:

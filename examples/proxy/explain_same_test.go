@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/internal/simnet"
 	"github.com/sipward/sipward/internal/siptestx"
 )
@@ -325,6 +326,27 @@ func TestDecisions_NoLog(t *testing.T) {
 		}
 		if len(w.proxy.recent.kinds) != 2 || w.proxy.recent.kinds["unreachable"] == nil {
 			t.Errorf("%v", w.proxy.recent.kinds)
+		}
+	})
+}
+
+// TestDecisions_Flood: requests that are refused by the hundred, as when nobody's
+// PBX answers or anybody may ask, leave some lines in the log.
+func TestDecisions_Flood(t *testing.T) {
+	inWorld(t, sharedPBX, func(w *world) {
+		var lines strings.Builder
+		w.proxy.debug = false
+		w.proxy.log = slog.New(slog.NewTextHandler(&lines, nil))
+		w.public("401", "a.test").at(w.a)
+		w.public("401", "b.test").at(w.a)
+		for range 90 {
+			w.a.refused(404, "MESSAGE", "sip:401@192.0.2.1:5060")
+		}
+		if n := strings.Count(lines.String(), `msg="ambiguous request refused"`); n == 0 || n > 2*keptRefusals {
+			t.Errorf("%d lines\n%s", n, &lines)
+		}
+		if n := w.proxy.counters.reasons[route.Ambiguous].Load(); n != 90 {
+			t.Errorf("%d counted, want 90", n)
 		}
 	})
 }

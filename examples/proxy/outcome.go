@@ -42,7 +42,7 @@ func (p *Proxy) outcome(c *relay.Context, st *state, d *route.Decision, src rout
 	case route.ToURI:
 		return p.nextHop(c, uri, alias)
 	case route.Wait:
-		return outcome{status: statusOf(st.missing(d.Set, c.Message.Method))}
+		return outcome{status: statusOf(st.policy.Missing(d.Set, c.Message.Method))}
 	case route.Local:
 		return outcome{status: d.Status, fields: []string{allow, "Accept: */*", "Supported: "}}
 	case route.Reply:
@@ -71,7 +71,7 @@ func (p *Proxy) phones(st *state, d *route.Decision, method string) outcome {
 		return o
 	}
 	o.err = errUnreachable
-	if st.missing(d.Set, method) != route.Silent { // an Asterisk takes any answer for a sign of life
+	if st.policy.Missing(d.Set, method) != route.Silent { // an Asterisk takes any answer for a sign of life
 		o.status = 480
 	}
 	return o

@@ -12,7 +12,6 @@ import (
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transport"
 	"github.com/sipward/sipward/location"
-	"github.com/sipward/sipward/location/mirror"
 	"github.com/sipward/sipward/natfix"
 )
 
@@ -96,11 +95,7 @@ func (p *Proxy) decide(st *state, req *route.Request, src route.Source, ask rout
 	f := &fresh{Proxy: p}
 	w := st.world
 	w.Bindings = f
-	d := ask(ctx, req, src, &w)
-	if req.Method == "REGISTER" && d.Action == route.ToSet {
-		_, _ = f.Lookup(ctx, d.AOR) // what is stored already matters when it comes back
-	}
-	return d, f
+	return ask(ctx, req, src, &w), f
 }
 
 // requests saves an allocation for each request: one lives as long as [Proxy.Route].
@@ -170,15 +165,8 @@ func one(t relay.Target) [][]relay.Target { return [][]relay.Target{{t}} }
 // answer answers a request that goes nowhere.
 func (p *Proxy) answer(c *relay.Context, d *route.Decision, o *outcome) {
 	switch {
-	case errors.Is(d.Err, mirror.ErrUnknown): // which the log has been told, once
-	case d.Err != nil:
-		p.log.Error("bindings cannot be looked up", "call_id", c.Message.CallID, "err", d.Err)
-	case d.Reason == route.Ambiguous:
-		p.log.Warn("ambiguous request refused", "method", c.Message.Method, "uri", c.RequestURI,
-			"src", c.Message.Source, "call_id", c.Message.CallID)
 	case o.err != nil && d.Action == route.ToSet:
 		p.counters.unavailable.Add(1)
-		p.log.Warn("no PBX for a request", "setid", d.Set, "method", c.Message.Method, "call_id", c.Message.CallID, "err", o.err)
 	case o.err != nil:
 		p.counters.unreachable.Add(1)
 	}
@@ -195,19 +183,6 @@ func (p *Proxy) hold(c *relay.Context, d *route.Decision, o *outcome) {
 		p.counters.reasons[route.Missing].Add(1)
 		p.answer(c, d, o)
 	}
-}
-
-// missing is what the operator wants to be answered for a phone that is not
-// there.
-func (st *state) missing(set int, method string) route.Answer {
-	l := st.policy.Lookup
-	if own, ok := st.policy.Sets[set]; ok {
-		l = own
-	}
-	if method == "OPTIONS" {
-		return l.MissingOptions
-	}
-	return l.Missing
 }
 
 // toSet sends the request to a PBX of a set, the others being there if that

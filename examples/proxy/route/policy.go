@@ -1,10 +1,5 @@
 package route
 
-import (
-	"fmt"
-	"strconv"
-)
-
 // Policy is what an operator may choose. The zero Policy is a sensible one.
 type Policy struct {
 	Lookup
@@ -55,8 +50,11 @@ func (p *Policy) lookup(set int) Lookup {
 	return p.Lookup
 }
 
-// missing returns the answer for a method.
-func (l Lookup) missing(method string) Answer {
+// Missing returns the answer to a request of a PBX for a user who is not bound,
+// or cannot be reached. Set is that of the PBX, -1 if it is one of several. The
+// zero Answer stands for 404.
+func (p *Policy) Missing(set int, method string) Answer {
+	l := p.lookup(set)
 	if method == "OPTIONS" {
 		return l.MissingOptions
 	}
@@ -70,34 +68,6 @@ type Answer int
 // Silent means no answer at all.
 const Silent Answer = -1
 
-// MarshalText returns "silent", the status, or "" for the zero Answer.
-func (a Answer) MarshalText() ([]byte, error) {
-	switch a {
-	case 0:
-		return nil, nil
-	case Silent:
-		return []byte("silent"), nil
-	}
-	return strconv.AppendInt(nil, int64(a), 10), nil
-}
-
-// UnmarshalText accepts "silent" or its synonym "drop", or a status.
-func (a *Answer) UnmarshalText(text []byte) error {
-	switch s := string(text); s {
-	case "":
-		*a = 0
-	case "silent", "drop":
-		*a = Silent
-	default:
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 400 || n > 699 {
-			return fmt.Errorf("route: answer %q is neither silent nor a status from 400 to 699", s)
-		}
-		*a = Answer(n)
-	}
-	return nil
-}
-
 // Fork is how a request goes to a user with several phones.
 type Fork uint8
 
@@ -110,19 +80,5 @@ const (
 
 var forkNames = [...]string{"parallel", "serial", "newest"}
 
-// String returns the name that UnmarshalText takes.
+// String returns the name of f as configurations have it.
 func (f Fork) String() string { return forkNames[f] }
-
-// MarshalText returns the name of f.
-func (f Fork) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
-
-// UnmarshalText accepts "parallel", "serial" and "newest".
-func (f *Fork) UnmarshalText(text []byte) error {
-	for i, name := range forkNames {
-		if string(text) == name {
-			*f = Fork(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("route: fork %q is neither parallel, serial nor newest", text)
-}

@@ -62,52 +62,6 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func TestAnswer_Text(t *testing.T) {
-	tests := []struct {
-		in   string
-		want route.Answer
-		out  string
-	}{
-		{"", 0, ""},
-		{"404", 404, "404"},
-		{"699", 699, "699"},
-		{"silent", route.Silent, "silent"},
-		{"drop", route.Silent, "silent"},
-	}
-	for _, tt := range tests {
-		var a route.Answer
-		if err := a.UnmarshalText([]byte(tt.in)); err != nil || a != tt.want {
-			t.Errorf("%q: %d, %v, want %d", tt.in, a, err, tt.want)
-		}
-		if out, err := a.MarshalText(); err != nil || string(out) != tt.out {
-			t.Errorf("%q: %q, %v, want %q", tt.in, out, err, tt.out)
-		}
-	}
-	for _, in := range []string{"200", "399", "700", "-1", "never", "4 04"} { // P-15: no 2xx
-		var a route.Answer
-		if err := a.UnmarshalText([]byte(in)); err == nil || a != 0 {
-			t.Errorf("%q: %d, %v, want an error", in, a, err)
-		}
-	}
-}
-
-func TestFork_Text(t *testing.T) {
-	for _, f := range []route.Fork{route.Parallel, route.Serial, route.Newest} {
-		text, err := f.MarshalText()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back route.Fork
-		if err := back.UnmarshalText(text); err != nil || back != f {
-			t.Errorf("%s: %s, %v", text, back, err)
-		}
-	}
-	var f route.Fork
-	if err := f.UnmarshalText([]byte("all")); err == nil {
-		t.Error("all: no error")
-	}
-}
-
 // Labels must not clash: a counter would add up what has nothing in common.
 func TestReasons(t *testing.T) {
 	seen := map[string]bool{}

@@ -162,7 +162,7 @@ func (d *decider) missing(places []place, why Reason) Decision {
 		}
 	}
 	set := onlySet(places)
-	dec := answer(d.w.Policy.lookup(set).missing(d.req.Method), 404, why)
+	dec := answer(d.w.Policy.Missing(set, d.req.Method), 404, why)
 	dec.Set = set
 	return dec
 }
