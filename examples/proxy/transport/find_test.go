@@ -186,6 +186,25 @@ func TestDial_SharesOneConnection(t *testing.T) {
 	})
 }
 
+// A listener on all addresses sends from any of them: its connections are found
+// again.
+func TestDial_FromAnywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lab := newLab(t, transport.Config{})
+		pbx, _ := newPBX(lab, "10.0.1.10:5060")
+		anywhere := netip.MustParseAddrPort("0.0.0.0:5060")
+		var flows [2]transport.Flow
+		for i := range flows {
+			flows[i], _ = lab.layer.Dial("tcp", anywhere, pbx.addr)
+			flows[i].Send([]byte("x"))
+			time.Sleep(time.Second)
+		}
+		if found, ok := lab.layer.Find("tcp", anywhere, pbx.addr); !ok || flows[0] != flows[1] || found != flows[0] {
+			t.Errorf("flows %v and %v, found %v, %t", flows[0], flows[1], found, ok)
+		}
+	})
+}
+
 // A connection that the peer opened from the very target is used.
 func TestDial_TakesAcceptedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (s *stream) tls() *tls.ConnectionState {
 }
 
 // uses reports whether s can be sent on and leaves from local, or from anywhere
-// if that is not valid. The port of a dialed stream is the kernel's choice and
+// if that is not valid or of no one host. The port of a dialed stream is the kernel's choice and
 // does not count.
 func (s *stream) uses(local netip.AddrPort) bool {
 	s.mu.Lock()
@@ -97,7 +97,7 @@ func (s *stream) uses(local netip.AddrPort) bool {
 	if s.err != nil || !s.ready && !s.dialed {
 		return false
 	}
-	return !local.IsValid() || s.addr == local || s.dialed && s.addr.Addr() == local.Addr()
+	return !local.IsValid() || local.Addr().IsUnspecified() || s.addr == local || s.dialed && s.addr.Addr() == local.Addr()
 }
 
 // run is the life of the stream.
