@@ -68,14 +68,19 @@ func (p *Proxy) nextHop(c *relay.Context, uri string, alias location.Flow) outco
 }
 
 // wayTo returns the network and, if there is a choice, the listener for an
-// in-dialog request: two Record-Routes of ours say on which side it goes out.
+// in-dialog request: two Record-Routes of ours say on which side it goes out. A
+// Path, which Asterisk adds to them, says nothing.
 func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local netip.AddrPort) {
 	network = networkOf(u)
-	if len(c.OwnRoutes) < 2 {
-		return network, noAddr
+	var last location.URI
+	sides := 0
+	for _, own := range c.OwnRoutes {
+		if u, err := location.ParseURI(own); err == nil && !isPath(u) {
+			last = u
+			sides++
+		}
 	}
-	last, err := location.ParseURI(c.OwnRoutes[len(c.OwnRoutes)-1])
-	if err != nil {
+	if sides < 2 {
 		return network, noAddr
 	}
 	if _, ok := u.Param("transport"); !ok {

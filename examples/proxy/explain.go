@@ -131,7 +131,7 @@ func (p *Proxy) explainDialog(ctx context.Context, c *relay.Context, st *state, 
 // explainContacts adds what the PBX gets in place of the Contacts of a REGISTER,
 // or the answer if there is something wrong with them.
 func (p *Proxy) explainContacts(c *relay.Context, st *state, d *route.Decision, e *explanation) {
-	r, err := p.newRegistration(c, d, !st.preserve[d.Set])
+	r, err := p.newRegistration(c, d, st.phones.of(d.Set))
 	if err != nil {
 		status := 500
 		if errors.Is(err, registrar.ErrMalformed) {

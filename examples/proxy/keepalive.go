@@ -17,27 +17,22 @@ type pings struct {
 	every time.Duration
 }
 
-func pingsOf(n config.NAT) pings { return pings{n.Ping, n.PingInterval} }
-
 // ping returns how the phones of a domain are kept alive.
 func (st *state) ping(domain string) pings {
 	tn, ok := st.tenants.Domain(domain)
 	if !ok {
 		return pings{kind: config.PingOff}
 	}
-	if own, ok := st.pings[tn.SetID]; ok {
-		return own
-	}
-	return st.allPings
+	return st.phones.of(tn.SetID).pings
 }
 
 // pinging reports whether any phone is to be kept alive.
 func (st *state) pinging() bool {
-	if st.allPings.kind != config.PingOff {
+	if st.phones.others.pings.kind != config.PingOff {
 		return true
 	}
-	for _, p := range st.pings {
-		if p.kind != config.PingOff {
+	for _, p := range st.phones.sets {
+		if p.pings.kind != config.PingOff {
 			return true
 		}
 	}

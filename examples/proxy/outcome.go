@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
@@ -32,7 +33,7 @@ type lost struct {
 func (p *Proxy) outcome(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
 	switch d.Action {
 	case route.ToPhones:
-		return p.phones(st, d, c.Message.Method)
+		return p.phones(c, st, d)
 	case route.ToSet:
 		targets, err := p.destinations(st, d, c.Message, src)
 		if err != nil {
@@ -55,7 +56,7 @@ func (p *Proxy) outcome(c *relay.Context, st *state, d *route.Decision, src rout
 }
 
 // phones returns the phones of d that can be reached.
-func (p *Proxy) phones(st *state, d *route.Decision, method string) outcome {
+func (p *Proxy) phones(c *relay.Context, st *state, d *route.Decision) outcome {
 	var o outcome
 	var all []relay.Target
 	for i := range d.Targets {
@@ -64,14 +65,17 @@ func (p *Proxy) phones(st *state, d *route.Decision, method string) outcome {
 			o.lost = append(o.lost, lost{&d.Targets[i], err})
 			continue
 		}
+		if c.NextRoute != "" && strings.HasPrefix(t.Route, c.NextRoute) { // the PBX has the Path of the phone as well
+			t.Route = ""
+		}
 		all = append(all, t)
 	}
 	if len(all) > 0 {
-		o.targets = groupsOf(all, method, d)
+		o.targets = groupsOf(all, c.Message.Method, d)
 		return o
 	}
 	o.err = errUnreachable
-	if st.policy.Missing(d.Set, method) != route.Silent { // an Asterisk takes any answer for a sign of life
+	if st.policy.Missing(d.Set, c.Message.Method) != route.Silent { // an Asterisk takes any answer for a sign of life
 		o.status = 480
 	}
 	return o

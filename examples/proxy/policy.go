@@ -112,6 +112,8 @@ func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged b
 		req.Alias, uri, forged = flow, rest, errors.Is(err, natfix.ErrForged)
 		proof, proved := p.proofOf(c)
 		req.Trusted, req.Peer = proved && !forged, proof.pbx
+	} else {
+		req.Path = pathOf(c.OwnRoutes)
 	}
 	if uri != m.RequestURI {
 		req.Target, _ = location.ParseURI(uri)
@@ -123,6 +125,19 @@ func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged b
 	}
 	return uri, forged
 }
+
+// pathOf returns the one of our Routes that we gave a PBX as the Path of a phone.
+func pathOf(own []string) (path location.URI) {
+	for _, route := range own {
+		if u, err := location.ParseURI(route); err == nil && isPath(u) {
+			return u
+		}
+	}
+	return location.URI{}
+}
+
+// isPath tells our Paths from our Record-Routes.
+func isPath(own location.URI) bool { _, ok := own.Param(route.TokenParam); return ok }
 
 // proofOf returns what one of our Routes says of the dialog.
 func (p *Proxy) proofOf(c *relay.Context) (proof, bool) {
@@ -195,7 +210,7 @@ func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, o *outcome
 	}
 	sdp := natfix.SDPOff
 	if p.Symmetric(c.Flow) { // else it is a PBX, which knows its own address
-		sdp = st.sdp(d.Set)
+		sdp = st.phones.of(d.Set).sdp
 	}
 	edit := p.phoneEdit(c, sdp, false)
 	for i := range o.targets {
@@ -285,7 +300,7 @@ func addressOf(value string) string {
 
 // toPhones sends a request of a PBX to the phones of a user.
 func (p *Proxy) toPhones(c *relay.Context, st *state, d *route.Decision, o *outcome) {
-	plan := relay.Plan{Targets: o.targets, Answer: p.phoneAnswers(c.Message.Method, st.sdp(d.Set), d.Class != route.PBX)}
+	plan := relay.Plan{Targets: o.targets, Answer: p.phoneAnswers(c.Message.Method, st.phones.of(d.Set).sdp, d.Class != route.PBX)}
 	if d.Class != route.PBX {
 		p.letIn(c, d, o)
 	}

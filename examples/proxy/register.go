@@ -28,19 +28,24 @@ import (
 //
 // so that its requests name the phone beyond doubt: phones choose the user of
 // their Contact as they like, and two may choose the same. In the answer each
-// phone's own Contact is put back.
+// phone's own Contact is put back. A set may have the same said in a Path (RFC
+// 3327), beside it or in place of it:
+//
+//	<sip:401@PROXY;lr;rid=TOKEN>
 type registration struct {
-	proxy       *Proxy
-	asks        *registrar.Registration
-	flow        transport.Flow
-	source      guard.Source
-	credentials string             // of the REGISTER
-	agent       string             // of the REGISTER
-	expires     string             // the header field of the REGISTER
-	own         bool               // the PBX knows the phones by Contacts of ours
-	known       []location.Binding // what the AOR had before
-	masked      []mask             // the Contacts of this REGISTER
-	keys        []location.AOR     // in proxy.pending
+	proxy        *Proxy
+	asks         *registrar.Registration
+	flow         transport.Flow
+	source       guard.Source
+	credentials  string             // of the REGISTER
+	agent        string             // of the REGISTER
+	expires      string             // the header field of the REGISTER
+	own          bool               // the PBX knows the phones by Contacts of ours
+	path         bool               // the PBX knows the phones by a Path of ours
+	known        []location.Binding // what the AOR had before
+	masked       []mask             // the Contacts of this REGISTER
+	supportsPath bool               // as the REGISTER says
+	keys         []location.AOR     // in proxy.pending
 }
 
 // mask is a Contact of the phone and what the PBX knows it by.
@@ -48,7 +53,7 @@ type mask struct{ contact, token string }
 
 // register forwards a REGISTER, and stores what the PBX grants.
 func (p *Proxy) register(c *relay.Context, st *state, d *route.Decision, plan relay.Plan) {
-	r, err := p.newRegistration(c, d, !st.preserve[d.Set])
+	r, err := p.newRegistration(c, d, st.phones.of(d.Set))
 	if err != nil {
 		if errors.Is(err, registrar.ErrMalformed) {
 			c.Refuse(400, "Bad Request", "Warning: 399 sipward \"malformed REGISTER\"")
@@ -60,13 +65,13 @@ func (p *Proxy) register(c *relay.Context, st *state, d *route.Decision, plan re
 	}
 	p.pending.add(r.keys)
 	for i := range plan.Targets {
-		plan.Targets[i][0].Edit = r.mask
+		plan.Targets[i][0].Edit = r.edit
 	}
 	plan.Answer, plan.Ended = r.answer, r.ended
 	c.Forward(plan)
 }
 
-func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (*registration, error) {
+func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, policy setPolicy) (*registration, error) {
 	req, err := c.Message.SIPRequest(sipmsg.To, sipmsg.CallID, sipmsg.CSeq, sipmsg.Contact, sipmsg.Expires,
 		sipmsg.UserAgent, sipmsg.Allow, sipmsg.Path) // what the registrar reads
 	if err != nil {
@@ -74,8 +79,9 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (
 	}
 	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
 	r := &registration{
-		proxy: p, own: own, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
+		proxy: p, own: policy.own, path: policy.path, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
 		agent: c.Message.Get(sipmsg.UserAgent), expires: c.Message.Get(sipmsg.Expires),
+		supportsPath: c.Message.HasToken(sipmsg.Supported, "path"),
 	}
 	if r.credentials = c.Message.Get(sipmsg.Authorization); r.credentials == "" {
 		r.credentials = c.Message.Get(sipmsg.ProxyAuthorization)
@@ -93,7 +99,7 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, own bool) (
 			b.Flow.Remote = noAddr
 		}
 	}
-	if !own {
+	if !r.own && !r.path {
 		return r, nil
 	}
 	if r.known, err = p.store.Lookup(context.Background(), r.asks.AOR()); err != nil {
@@ -155,16 +161,30 @@ func sameItself(b, k *location.Binding) bool {
 	return o.Same(*k)
 }
 
-// mask puts our Contacts in place of the phone's.
-func (r *registration) mask(f transport.Flow, patch *sipmsg.Patch) {
+// edit has the PBX know the phones by what it cannot mistake.
+func (r *registration) edit(f transport.Flow, patch *sipmsg.Patch) {
 	if len(r.masked) == 0 {
 		return
 	}
-	at := "@" + r.proxy.names.of(f)
-	if f.Network() != "udp" {
-		at += ";transport=" + f.Network()
-	}
 	user, _, _ := strings.Cut(r.asks.AOR().String(), "@") // escaped, so there is one @ only
+	us := "sip:" + user + "@" + r.proxy.names.of(f)
+	if f.Network() != "udp" {
+		us += ";transport=" + f.Network()
+	}
+	if r.path {
+		// If there are several Contacts, what is called tells them apart.
+		patch.Prepend(sipmsg.Path, "Path: <"+us+";lr;"+route.TokenParam+"="+r.masked[0].token+">")
+		if !r.supportsPath {
+			patch.Prepend(sipmsg.Supported, "Supported: path") // else Asterisk refuses the Path, with 420
+		}
+	}
+	if r.own {
+		r.mask(us, patch)
+	}
+}
+
+// mask puts our Contacts in place of the phone's.
+func (r *registration) mask(us string, patch *sipmsg.Patch) {
 	next := 0
 	patch.ReplaceElements(sipmsg.Contact, func(element string) string {
 		a, err := sipmsg.ParseNameAddr(element)
@@ -176,7 +196,7 @@ func (r *registration) mask(f transport.Flow, patch *sipmsg.Patch) {
 			if m.contact == a.URI {
 				next += i + 1
 				a.Display = ""
-				return a.With("sip:" + user + at + ";" + route.TokenParam + "=" + m.token)
+				return a.With(us + ";" + route.TokenParam + "=" + m.token)
 			}
 		}
 		return element

@@ -28,11 +28,7 @@ type state struct {
 	serverNames map[netip.AddrPort]string // of PBXes that are known by name
 	policy      route.Policy
 	world       route.World
-	preserve    map[int]bool             // sets that get the phones' own Contacts
-	media       map[int]natfix.SDPPolicy // of the sets that the file has
-	allMedia    natfix.SDPPolicy         // of the others
-	pings       map[int]pings            // of the sets that the file has
-	allPings    pings                    // of the others
+	phones      setPolicies
 }
 
 // fleet is what a state is made of. What it has of tenants and destinations
@@ -62,19 +58,7 @@ func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error)
 		serverNames: map[netip.AddrPort]string{},
 		named:       map[hostPort][]*tenant.Tenant{},
 		policy:      policyOf(f.cfg),
-		preserve:    map[int]bool{},
-		media:       map[int]natfix.SDPPolicy{},
-		allMedia:    sdpPolicy(f.cfg.NAT.SDP),
-		pings:       map[int]pings{},
-		allPings:    pingsOf(f.cfg.NAT),
-	}
-	for tn := range table.Tenants() {
-		st.preserve[tn.SetID] = f.cfg.Register.Contact == config.ContactPreserve
-	}
-	for _, t := range f.cfg.Tenants {
-		st.preserve[t.SetID] = t.Register.Contact == config.ContactPreserve
-		st.media[t.SetID] = sdpPolicy(t.NAT.SDP)
-		st.pings[t.SetID] = pingsOf(t.NAT)
+		phones:      setPoliciesOf(f.cfg),
 	}
 	var problems []problem
 	for i := range f.destinations {
@@ -117,36 +101,19 @@ func (st *state) addDestination(d *dispatcher.Destination, addrs map[string][]ne
 	return nil
 }
 
-// sdp returns what is done to the SDP of phones of a set.
-func (st *state) sdp(set int) natfix.SDPPolicy {
-	if policy, ok := st.media[set]; ok {
-		return policy
-	}
-	return st.allMedia
-}
-
-// sdpOf is sdp for a PBX that serves several sets: theirs if they agree.
+// sdpOf returns what is done to the SDP of phones of a PBX that may serve several
+// sets: what is done in them if they agree.
 func (st *state) sdpOf(tenants []*tenant.Tenant) natfix.SDPPolicy {
-	policy := st.allMedia
+	policy := st.phones.others.sdp
 	for i, tn := range tenants {
-		switch of := st.sdp(tn.SetID); {
+		switch of := st.phones.of(tn.SetID).sdp; {
 		case i == 0:
 			policy = of
 		case of != policy:
-			return st.allMedia
+			return st.phones.others.sdp
 		}
 	}
 	return policy
-}
-
-func sdpPolicy(s config.SDP) natfix.SDPPolicy {
-	switch s {
-	case config.SDPAuto:
-		return natfix.SDPAuto
-	case config.SDPForce:
-		return natfix.SDPForce
-	}
-	return natfix.SDPOff
 }
 
 // setsOf names the sets of tenants, the first ones if there are many.

@@ -131,8 +131,8 @@ tenants: [{setid: 10, register: {contact: own}}]`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[int]bool{10: false, 20: true}, st.preserve); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if !st.phones.of(10).own || st.phones.of(20).own {
+		t.Errorf("%+v", st.phones)
 	}
 }
 

@@ -18,6 +18,7 @@ func TestExplain_Golden(t *testing.T) {
 	tests := []query{
 		{"10.0.10.1:5060", "INVITE sip:402@10.0.0.1:5060;rid=t1"},
 		{"10.0.30.1:5060", "INVITE sip:401@10.0.0.1;rid=gone"},
+		{"10.0.10.1:5060", "INVITE sip:line1@192.168.1.99 path=sip:402@10.0.0.1;lr;rid=t1"},
 		{"10.0.10.1:5060", "INVITE sip:402@a.test"},
 		{"10.0.10.1:5060", "INVITE sip:401@b.test"},
 		{"10.0.50.1:5060", "INVITE sip:402@10.0.0.1 to=sip:402@a.test from=sip:100@e3.test"},

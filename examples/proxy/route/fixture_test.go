@@ -123,7 +123,7 @@ func uri(s string) location.URI {
 }
 
 // request makes a Request from "METHOD Request-URI" and words such as
-// "to=sip:…", "from=sip:…", "pai=sip:…", "dialog", "trusted", "route=sip:…"
+// "to=sip:…", "from=sip:…", "pai=sip:…", "dialog", "trusted", "route=sip:…", "path=sip:…"
 // and "alias". To is the Request-URI unless it says otherwise.
 func request(t testing.TB, text string) *route.Request {
 	t.Helper()
@@ -144,6 +144,8 @@ func request(t testing.TB, text string) *route.Request {
 			req.InDialog, req.Trusted = true, true
 		case "route":
 			req.NextRoute = uri(value)
+		case "path":
+			req.Path = uri(value)
 		case "alias":
 			req.Alias = location.Flow{Transport: "udp", Remote: netip.MustParseAddrPort("198.51.100.1:5060")}
 		default:

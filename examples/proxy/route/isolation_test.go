@@ -93,6 +93,9 @@ func randomQuery(r *rand.Rand) query {
 	if r.IntN(4) == 0 {
 		q.hasToken, q.token = true, pick(r, someTokens)
 	}
+	if r.IntN(4) == 0 {
+		q.path, q.pathToken = pick(r, someUsers), pick(r, someTokens)
+	}
 	return q
 }
 
@@ -116,12 +119,15 @@ func (q *query) request(r *rand.Rand) *route.Request {
 	if q.hasToken {
 		target.Params = "ob;" + route.TokenParam + "=" + q.token
 	}
-	q.port = cmpPort(q.port)
+	q.port, q.rawPort = cmpPort(q.port), q.port
 	req := &route.Request{
 		Method: q.method,
 		Target: target,
 		To:     location.URI{Scheme: "sip", User: q.toUser, Host: spell(r, q.to), Port: pick(r, somePorts)},
 		From:   location.URI{Scheme: "sip", User: q.fromUser, Host: spell(r, q.from)},
+	}
+	if q.path != "" {
+		req.Path = location.URI{Scheme: "sip", User: q.path, Host: proxyAddr, Params: "lr;" + route.TokenParam + "=" + q.pathToken}
 	}
 	if q.pai != "" {
 		req.Asserted = location.URI{Scheme: "sip", User: q.fromUser, Host: q.pai}

@@ -25,17 +25,18 @@ type oracle struct {
 type query struct {
 	method           string
 	user, host       string
-	port             uint16
+	port, rawPort    uint16 // with the default, and as it is written
 	token            string
 	hasToken         bool
+	path, pathToken  string // user and token of a Path of ours; no user: none
 	to, from, pai    string // hosts
 	fromUser, toUser string
 	src              netip.AddrPort
 }
 
 func (q query) String() string {
-	return fmt.Sprintf("%s %s@%s:%d rid=%q/%t to=%s@%s from=%s@%s pai=%s src=%s",
-		q.method, q.user, q.host, q.port, q.token, q.hasToken, q.toUser, q.to, q.fromUser, q.from, q.pai, q.src)
+	return fmt.Sprintf("%s %s@%s:%d rid=%q/%t path=%s/%q to=%s@%s from=%s@%s pai=%s src=%s",
+		q.method, q.user, q.host, q.port, q.token, q.hasToken, q.path, q.pathToken, q.toUser, q.to, q.fromUser, q.from, q.pai, q.src)
 }
 
 // serving returns the index of the tenant of a domain, or -1.
@@ -198,6 +199,8 @@ func (o *oracle) fromPBX(q query, pbx []int) string {
 		return o.phones(q, domains, "unknown_token", o.where(domains, func(e location.Entry) bool {
 			return e.AOR.User() == q.user && e.Binding.Token != "" && e.Binding.Token == q.token
 		}))
+	case q.path != "":
+		return o.byPath(q, domains)
 	case foreign:
 		return o.foreign(q, pbx)
 	}
@@ -227,6 +230,29 @@ func (o *oracle) fromPBX(q query, pbx []int) string {
 		return o.phones(q, scope, missing, es)
 	}
 	return o.phones(q, scope, missing, o.where(scope, byContact))
+}
+
+// byPath is for a request with a Path: the phones with its token or, of the users that
+// have one, those that are called.
+func (o *oracle) byPath(q query, domains []string) string {
+	var es []location.Entry
+	for _, domain := range domains {
+		ofUser := o.where([]string{domain}, func(e location.Entry) bool { return e.AOR.User() == q.path })
+		hasToken := func(e location.Entry) bool { return q.pathToken != "" && e.Binding.Token == q.pathToken }
+		called := slices.IndexFunc(ofUser, func(e location.Entry) bool {
+			contact := uri(e.Binding.Contact)
+			return contact.User == q.user && contact.Host == q.host && contact.Port == q.rawPort
+		})
+		switch {
+		case !slices.ContainsFunc(ofUser, hasToken):
+		case called >= 0:
+			es = append(es, ofUser[called])
+		default:
+			es = append(es, slices.DeleteFunc(ofUser, func(e location.Entry) bool { return !hasToken(e) })...)
+		}
+	}
+	q.user = q.path
+	return o.phones(q, domains, "unknown_token", es)
 }
 
 func cmpPort(port uint16) uint16 {

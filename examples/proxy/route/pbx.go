@@ -3,6 +3,7 @@ package route
 import (
 	"context"
 	"crypto/subtle"
+	"slices"
 
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/tenant"
@@ -32,6 +33,9 @@ func (d *decider) fromPBX(ctx context.Context) Decision {
 	places := d.places(buf[:0], called.User())
 	if token, ok := u.Param(TokenParam); ok {
 		return d.byToken(ctx, places, token)
+	}
+	if token, ok := d.req.Path.Param(TokenParam); ok {
+		return d.byPath(ctx, token)
 	}
 	if tn := d.serves(called.Domain()); tn != nil {
 		dec := d.byDomain(ctx, called, tn)
@@ -79,11 +83,7 @@ func (d *decider) byToken(ctx context.Context, places []place, token string) Dec
 			return d.storeFailed(err)
 		}
 		d.sayAOR("AOR", p.aor, len(bindings))
-		for i := range bindings {
-			if equalToken(bindings[i].Token, token) {
-				f.add(p, p.aor, bindings[i:i+1:i+1])
-			}
-		}
+		f.add(p, p.aor, d.withToken(bindings, token))
 	}
 	if f.ok() {
 		d.say(true, "token", token, "that of a live binding")
@@ -91,6 +91,31 @@ func (d *decider) byToken(ctx context.Context, places []place, token string) Dec
 	}
 	d.say(false, "token", token, "no live binding has it")
 	return d.missing(places, UnknownToken)
+}
+
+// byPath is byToken for the token in the Path of a phone, which has the user of its
+// AOR as well: the Request-URI may have any.
+func (d *decider) byPath(ctx context.Context, token string) Decision {
+	d.say(true, "Route", d.req.Path.String(), "the Path of a phone")
+	var places []place
+	if aor, err := d.req.Path.AOR(); err == nil {
+		places = d.places(nil, aor.User())
+	}
+	return d.byToken(ctx, places, token)
+}
+
+// withToken returns those of bindings, which it may reorder, that have a token. A
+// Path is that of all phones that came in one REGISTER; then it is the one that is
+// called.
+func (d *decider) withToken(bindings []location.Binding, token string) []location.Binding {
+	has := func(b location.Binding) bool { return equalToken(b.Token, token) }
+	if d.req.Path.Host != "" && slices.ContainsFunc(bindings, has) {
+		uri := d.req.Target.String()
+		if i := slices.IndexFunc(bindings, func(b location.Binding) bool { return location.EqualURI(b.Contact, uri) }); i >= 0 {
+			return bindings[i : i+1 : i+1]
+		}
+	}
+	return slices.DeleteFunc(bindings, func(b location.Binding) bool { return !has(b) })
 }
 
 // equalToken compares in a time that does not tell how much of them is equal.

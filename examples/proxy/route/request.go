@@ -29,6 +29,11 @@ type Request struct {
 	// does not tell. It counts even if no tenant has it any more.
 	Peer netip.AddrPort
 
+	// Path is the Route that this proxy has given a PBX as the Path of a phone, the
+	// zero URI if none is. It names the phone by the user of its AOR and the
+	// [TokenParam], and counts only in requests of a PBX.
+	Path location.URI
+
 	// NextRoute is the topmost Route that is left, the zero URI if none is.
 	NextRoute location.URI
 

@@ -10,7 +10,7 @@
 // to the weakest, always within the domains of the sets whose PBX sends from
 // that source:
 //
-//  1. the token that the proxy itself put into the Contact it registered,
+//  1. the token that the proxy itself put into the Contact or Path it registered,
 //  2. the host of the Request-URI, then of To, From and P-Asserted-Identity, if
 //     it is such a domain,
 //  3. the address in the Request-URI, if exactly one AOR has a phone there,
@@ -40,7 +40,7 @@ import (
 )
 
 // TokenParam is the parameter in the Contact that the proxy registers upstream
-// in place of the phone's. Its value is the [location.Binding.Token].
+// in place of the phone's, and in its Path. Its value is the [location.Binding.Token].
 const TokenParam = "rid"
 
 // MaxTargets bounds the phones that one request goes to.

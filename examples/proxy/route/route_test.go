@@ -111,6 +111,20 @@ func TestDecide(t *testing.T) {
 		{"token: user with escapes", pbxA, "INVITE sip:%34%302@10.0.0.1;rid=t1",
 			"pbx: to 402@a.test (token) sip:402-one@192.168.1.11:5060"},
 
+		// The same in the Path.
+		{"path: exactly that phone, whatever its Contact is", pbxA, "INVITE sip:line1@192.168.1.99 path=sip:402@10.0.0.1;lr;rid=t1",
+			"pbx: to 402@a.test (token) sip:402-one@192.168.1.11:5060"},
+		{"path: same user in two tenants of one PBX is exact (P-12)", shared, "INVITE sip:401@192.168.3.1 path=sip:401@10.0.0.1;lr;rid=d401",
+			"pbx: to 401@d.test (token) sip:401@192.168.4.1:5060"},
+		{"path: two phones that came in one REGISTER", pbxA, "INVITE sip:402-two@192.168.1.12:5060 path=sip:402@10.0.0.1;lr;rid=t1",
+			"pbx: to 402@a.test (token) sip:402-two@192.168.1.12:5060"},
+		{"path: unknown never falls through", pbxA, "INVITE sip:401@a.test path=sip:401@10.0.0.1;lr;rid=gone",
+			"pbx: answer 404 (unknown_token)"},
+		{"path: of another tenant is unknown", pbxA, "INVITE sip:401@a.test path=sip:401@10.0.0.1;lr;rid=d401",
+			"pbx: answer 404 (unknown_token)"},
+		{"path: of a stranger means nothing (P-14)", world, "INVITE sip:402@192.168.1.11 path=sip:402@10.0.0.1;lr;rid=t1",
+			"unknown: drop (unknown_domain)"},
+
 		// The domain in the Request-URI.
 		{"domain: AOR user, all phones by q and age", pbxA, "INVITE sip:402@a.test",
 			"pbx: to 402@a.test, 3 phones, parallel (domain) sip:402-desk@192.168.1.13:5060 sip:402-two@192.168.1.12:5060 sip:402-one@192.168.1.11:5060"},

@@ -9,8 +9,8 @@
 //	proxy.yaml:9: tenants[0].destinations[2].uri: "tel:1" is not a URI with the scheme sip
 //
 // What has been read is typed: addresses are [netip] values, durations are
-// [time.Duration], and words are constants of this package. What a version of
-// the proxy does not have yet is an error too, never ignored.
+// [time.Duration], and words are constants of this package. Nothing is
+// ignored.
 //
 // A setting comes from the command line first, then from the environment, then
 // from the file, then from [Default].
@@ -208,16 +208,16 @@ func (c *Config) Policy(setID int) Policy {
 			return t.Policy
 		}
 	}
-	return c.policy()
+	return c.Common()
 }
 
-// policy returns what holds for sets that say nothing themselves.
-func (c *Config) policy() Policy {
+// Common returns what holds for sets that say nothing themselves.
+func (c *Config) Common() Policy {
 	return Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT}
 }
 
 // inherit gives t what it starts from before its keys are read.
-func (t *Tenant) inherit(c *Config) { t.Policy = c.policy() }
+func (t *Tenant) inherit(c *Config) { t.Policy = c.Common() }
 
 // inherit gives d what it starts from before its keys are read.
 func (d *Destination) inherit(*Config) { d.Weight = 1 }

@@ -215,22 +215,6 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 	}
 }
 
-// What this version does not have is refused and not ignored.
-func TestParse_NotInThisVersion(t *testing.T) {
-	tests := []struct {
-		in, want string
-	}{
-		{"register: {path: on}", `f:1: register.path: not in this version`},
-		{tenants(set("register: {path: on}")), `f:1: tenants[0].register.path: not in this version`},
-
-		// What a set inherits is said once.
-		{"register: {path: on}\n" + tenants(set("nat: {ping_interval: 20s}")), `f:1: register.path: not in this version`},
-	}
-	for _, tt := range tests {
-		t.Run(tt.in, func(t *testing.T) { wantFault(t, tt.in, nil, tt.want) })
-	}
-}
-
 // P-54: a fault of the environment names the variable.
 func TestParse_FaultsOfEnvironment(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
@@ -299,13 +283,11 @@ func TestError_Fields(t *testing.T) {
 func TestValidate(t *testing.T) {
 	c := config.Default()
 	c.Timers.T1 = -1
-	c.Register.Path = true
 	c.Tenants = []config.Tenant{{SetID: 1}}
 	want := `config: timers.t1: -1ns is less than 1ms
 config: tenants[0].domains: no domain
 config: tenants[0].destinations: no destination
-config: tenants[0].nat.ping_interval: 0s is less than 1s
-config: register.path: not in this version`
+config: tenants[0].nat.ping_interval: 0s is less than 1s`
 	if diff := cmp.Diff(want, c.Validate().Error()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

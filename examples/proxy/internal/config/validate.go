@@ -47,7 +47,6 @@ func (v *validator) run() {
 	v.numbers()
 	v.sets()
 	v.metrics()
-	v.missingFeatures()
 }
 
 // fault reports a fault unless it follows from one that is known already.
