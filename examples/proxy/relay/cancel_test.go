@@ -57,6 +57,31 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// A Contact may have been registered with header fields, which are no part of a
+// Request-URI (RFC 3261 section 16.6 step 2): a call there can be canceled.
+func TestCancel_ContactWithHeaders(t *testing.T) {
+	run(t, func(w *world) {
+		pbx := w.server()
+		p := groups(pbx)
+		p.Targets[0][0].RequestURI = "sip:401@203.0.113.20;line=x?subject=y"
+		w.forward(p)
+		invite := w.send("INVITE")
+		w.phone.Status(100)
+		m := pbx.Expect("INVITE")
+		pbx.Reply(m, 180, "a")
+		w.phone.Status(180)
+		w.hangUp(invite)
+		c := pbx.Expect("CANCEL")
+		if c.URI() != "sip:401@203.0.113.20;line=x" || m.URI() != c.URI() {
+			w.Errorf("the phone gets\n%s\n%s", m.Text, c.Text)
+		}
+		pbx.Reply(c, 200, "a")
+		pbx.Reply(m, 487, "a")
+		pbx.Expect("ACK")
+		w.ack(invite, w.phone.Status(487))
+	})
+}
+
 // R23: a CANCEL before any provisional response waits for one.
 func TestCancel_BeforeProvisional(t *testing.T) {
 	run(t, func(w *world) {

@@ -23,8 +23,10 @@ func clean(s string) string {
 // empty if nothing is left, which would otherwise end the header.
 func cleanField(line string) string { return trim(clean(line)) }
 
-// cleanURI returns a Request-URI in which all is escaped that would end it.
+// cleanURI returns a Request-URI without header fields, in which all is escaped
+// that would end it.
 func cleanURI(uri string) string {
+	uri = cutURIHeaders(uri)
 	if isPlain(uri) {
 		return uri
 	}

@@ -84,8 +84,9 @@ func (p *Patch) replace(s Span, text string) {
 // of a line, that stays, unless text is empty.
 func (p *Patch) Replace(s Span, text string) { p.replace(s, clean(text)) }
 
-// SetRequestURI replaces the Request-URI. What cannot be in one is escaped;
-// an empty one changes nothing.
+// SetRequestURI replaces the Request-URI. The header fields that a sip URI may
+// have elsewhere are removed (RFC 3261 section 16.6 step 2), what else cannot be
+// in one is escaped; an empty one changes nothing.
 func (p *Patch) SetRequestURI(uri string) {
 	if uri != p.m.RequestURI && uri != "" {
 		p.replace(p.m.uri, cleanURI(uri))

@@ -194,6 +194,30 @@ func TestPatch_Values(t *testing.T) {
 	}
 }
 
+// RFC 3261 sections 16.6 step 2 and 19.1.1: header fields of a URI are not for
+// a Request-URI, where they would make a request that cannot be read. Otherwise
+// it is as given (P-49).
+func TestPatch_SetRequestURI(t *testing.T) {
+	for uri, want := range map[string]string{
+		"sip:401@1.2.3.4?subject=x":         "sip:401@1.2.3.4",
+		"sip:401@1.2.3.4;line=a?Route=x&b=": "sip:401@1.2.3.4;line=a",
+		"SIPS:b?c":                          "SIPS:b",
+		"sip:a?b@c":                         "sip:a?b@c",
+		"sip:a?b@c?d=e?f":                   "sip:a?b@c",
+		"sip:a@b?c=d e":                     "sip:a@b",
+		"sip:a@b;c=\"d\"":                   "sip:a@b;c=%22d%22",
+		"tel:+49;x=?a":                      "tel:+49;x=?a",
+		"http://a/?b":                       "http://a/?b",
+		"sip:401@1.2.3.4;Line=%20X;ob":      "sip:401@1.2.3.4;Line=%20X;ob",
+	} {
+		p := sipmsg.NewPatch(mustParse(t, small))
+		p.SetRequestURI(uri)
+		if got := mustParse(t, string(p.Bytes())).RequestURI; got != want {
+			t.Errorf("%s becomes %s, want %s", uri, got, want)
+		}
+	}
+}
+
 // hostile are texts that would end a value, a field, a header or a message.
 var hostile = []string{
 	"a\r\nInjected: b", "a\nInjected: b", "a\rInjected: b", "a\r\n\r\nbody", "\r\nInjected: b", "a\r\n", "\r\n", "\r\n\r\n", "\n", "\x00\x7f",

@@ -69,16 +69,19 @@ func (p *parser) requestLine(line string) {
 // without blanks and delimiters around it.
 func isRequestURI(s string) bool {
 	scheme, _, ok := strings.Cut(s, ":")
-	return ok && isToken(scheme) && isPlain(s) && !hasURIHeaders(scheme, s)
+	return ok && isToken(scheme) && isPlain(s) && len(cutURIHeaders(s)) == len(s)
 }
 
-// hasURIHeaders reports whether s is a URI of ours that has header fields to be
-// added. That is for links, not for a Request-URI (RFC 3261 section 19.1.1).
-func hasURIHeaders(scheme, s string) bool {
-	i := strings.IndexByte(s, '?')
-	if i < 0 || !equalFold(scheme, "sip") && !equalFold(scheme, "sips") {
-		return false
+// cutURIHeaders returns the URI s without header fields to be added, if it is
+// one of ours. They are for links, not for a Request-URI (RFC 3261 section
+// 19.1.1).
+func cutURIHeaders(s string) string {
+	if scheme, _, _ := strings.Cut(s, ":"); !equalFold(scheme, "sip") && !equalFold(scheme, "sips") {
+		return s
 	}
-	at := strings.IndexByte(s[i:], '@') // before it, a question mark belongs to the user
-	return at < 0 || strings.IndexByte(s[i+at:], '?') >= 0
+	host := strings.IndexByte(s, '@') + 1 // before it, a question mark belongs to the user
+	if i := strings.IndexByte(s[host:], '?'); i >= 0 {
+		return s[:host+i]
+	}
+	return s
 }

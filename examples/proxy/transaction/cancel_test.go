@@ -118,6 +118,18 @@ func TestCancel_NoFinal(t *testing.T) {
 	})
 }
 
+// An INVITE that the user made unreadable has no CANCEL, but an end.
+func TestCancel_Unreadable(t *testing.T) {
+	onBoth(t, func(w *world, pbx callee) {
+		c, l := w.send(pbx, "INVITE", "z9hG4bK1", "Max-Forwards: x")
+		pbx.Reply(pbx.Expect("INVITE"), 180, "a")
+		synctest.Wait()
+		c.Cancel()
+		pbx.Silent(time.Minute)
+		l.want(w, "SIP/2.0 180 Ringing a, failed")
+	})
+}
+
 // A provisional response after the CANCEL does not make the INVITE live longer.
 func TestCancel_RingsOn(t *testing.T) {
 	run(t, func(w *world) {

@@ -129,12 +129,12 @@ func (c *Client) takeCancel() []byte {
 	if !c.canceled || c.canceling || c.state != proceeding {
 		return nil
 	}
-	m, err := sipmsg.Parse(string(c.request))
-	if err != nil { // we wrote it, so it can be read
-		return nil
-	}
 	c.canceling = true
 	c.layer.wheel.start(&c.end, 64*c.layer.t1, c)
+	m, err := sipmsg.Parse(string(c.request))
+	if err != nil { // the user's fault; the timer ends the INVITE all the same
+		return nil
+	}
 	return m.Derive("CANCEL", "", c.cancel...)
 }
 
