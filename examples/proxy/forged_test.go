@@ -293,6 +293,31 @@ func TestDialog_PBXIsRegistered(t *testing.T) {
 	})
 }
 
+// TestForged_Branch: a phone with the Via of another tenant's, which behind NAT is
+// easily the same, neither cancels its call nor gets its answers.
+func TestForged_Branch(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		thief, victim := w.behind(simnet.FullCone, "401", "a.test"), w.behind(simnet.FullCone, "401", "b.test")
+		const via = "Via: SIP/2.0/UDP 192.168.1.10:5060;branch=z9hG4bK-"
+		thief.ask(thief.registerText(via + "1"))
+		w.a.challenge()
+		thief.Status(401)
+		victim.ask(victim.registerText(via + "1"))
+		w.b.challenge()
+		victim.Status(401)
+
+		invite := victim.ask(victim.call("INVITE", "sip:402@b.test", via+"2"))
+		m := w.b.Expect("INVITE")
+		w.b.Reply(m, 180, "pbx")
+		victim.Status(100)
+		victim.Status(180)
+		w.rejected(thief.Peer, thief.text("CANCEL", "sip:402@b.test", via+"2"), 481)
+		w.b.Reply(m, 486, "pbx")
+		w.b.Expect("ACK")
+		victim.ask(w.another("ACK", invite, "To: "+victim.Status(486).Get("To")))
+	})
+}
+
 // TestDialog_AccountsInTwoTenants: a phone with an account in two tenants, both
 // on one socket, is reached in the calls of either.
 func TestDialog_AccountsInTwoTenants(t *testing.T) {

@@ -165,7 +165,7 @@ func (l *Layer) Handle(f transport.Flow, m *sipmsg.Message) {
 }
 
 func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
-	key := keyOf(m, m.Method)
+	key := keyOf(f, m, m.Method)
 	s := l.shardOf(key.branch)
 	s.mu.Lock()
 	tx := s.servers[key]
@@ -184,14 +184,14 @@ func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
 		l.noteMerge(tx, m)
 	}
 	if m.Method == "CANCEL" {
-		l.user.Cancel(tx, m, l.server(keyOf(m, "INVITE")))
+		l.user.Cancel(tx, m, l.server(keyOf(f, m, "INVITE")))
 		return
 	}
 	l.user.Request(tx, m)
 }
 
 func (l *Layer) ack(f transport.Flow, m *sipmsg.Message) {
-	if tx := l.server(keyOf(m, "INVITE")); tx != nil && tx.acked() {
+	if tx := l.server(keyOf(f, m, "INVITE")); tx != nil && tx.acked() {
 		return
 	}
 	l.user.Ack(f, m)

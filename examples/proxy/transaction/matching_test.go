@@ -1,8 +1,11 @@
 package transaction_test
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -49,6 +52,46 @@ func TestMatching(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Behind NAT many have the same sent-by, so the address that a request comes from
+// counts too; not its port, which a NAT or another connection changes.
+func TestMatching_Source(t *testing.T) {
+	run(t, func(w *world) {
+		canceled := w.canceled()
+		n := w.count()
+		acks := 0
+		w.ack = func(transport.Flow, *sipmsg.Message) { acks++ }
+		phone, moved := siptestx.UDP(w, w.phone, 5060), siptestx.UDP(w, w.phone, 5062)
+		stranger := siptestx.UDP(w, w.net.NewHost(netip.MustParseAddr("198.51.100.8")), 5060)
+		invite := phone.Request("INVITE", aliceCalls, "Via: SIP/2.0/UDP 192.168.1.10:5060;branch=z9hG4bKa")
+		cancel := strings.ReplaceAll(invite, "INVITE", "CANCEL")
+		phone.Send(proxyAddr, invite)
+		moved.Send(proxyAddr, invite)
+		synctest.Wait()
+		if *n != 1 {
+			w.Errorf("%d requests, want one that was repeated", *n)
+		}
+		stranger.Send(proxyAddr, invite)
+		synctest.Wait()
+		if *n != 2 {
+			w.Errorf("%d requests, want that of the stranger too", *n)
+		}
+		stranger.Send(proxyAddr, cancel)
+		stranger.Status(200) // of its own
+		stranger.Status(487)
+		stranger.Send(proxyAddr, cancel)
+		stranger.Status(200)
+		phone.Silent(0)
+		moved.Send(proxyAddr, cancel)
+		moved.Status(200)
+		moved.Send(proxyAddr, strings.ReplaceAll(invite, "INVITE", "ACK"))
+		phone.Status(487)
+		phone.Silent(time.Minute)
+		if len(*canceled) != 2 || acks != 0 {
+			w.Errorf("canceled %q, and %d ACKs are for a 2xx", *canceled, acks)
+		}
+	})
 }
 
 // RFC 2543: an ACK without a branch of RFC 3261 finds its INVITE.

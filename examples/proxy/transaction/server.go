@@ -3,6 +3,7 @@ package transaction
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,8 +14,12 @@ import (
 )
 
 // serverKey matches requests to server transactions (RFC 3261 section 17.2.3):
-// branch, sent-by and method, with an ACK under its INVITE's.
+// branch, sent-by and method, with an ACK under its INVITE's. Behind NAT many
+// have the same sent-by, so the source counts as well: nobody else is to cancel a
+// request or to get its answers. Its port does not: a NAT may change it, and a
+// CANCEL may come on another connection.
 type serverKey struct {
+	from   netip.Addr
 	branch string
 	host   string // of sent-by
 	port   uint16
@@ -23,11 +28,11 @@ type serverKey struct {
 
 const cookie = "z9hG4bK"
 
-// keyOf returns the key of m as if its method were the given one. Its strings
-// are views into m.
-func keyOf(m *sipmsg.Message, method string) serverKey {
+// keyOf returns the key of m, which came on f, as if its method were the given
+// one. Its strings are views into m.
+func keyOf(f transport.Flow, m *sipmsg.Message, method string) serverKey {
 	host, port := m.Via.SentBy()
-	k := serverKey{m.Via.Branch, host, port, method}
+	k := serverKey{f.Remote().Addr(), m.Via.Branch, host, port, method}
 	if !strings.HasPrefix(k.branch, cookie) { // RFC 2543: what a branch stands for
 		k.branch = strings.Join([]string{m.RequestURI, m.FromTag, m.CallID, strconv.FormatUint(uint64(m.CSeq), 10), m.Via.Branch}, "\x00")
 	}
