@@ -76,6 +76,15 @@ func TestPlan_Begin(t *testing.T) {
 			w.servers[1].Expect("ACK")
 			w.ack(text, w.phone.Status(486))
 		}, []string{first + ": 0 timeout", first + ": end", second + ": 486 <nil>", second + ": end"}},
+		"both answer": {func(w *world) { // P-34
+			w.forward(w.watched(2))
+			w.send("OPTIONS")
+			late, m := w.servers[0].Expect("OPTIONS"), w.servers[1].Expect("OPTIONS")
+			w.servers[0].Drain()
+			w.servers[0].Reply(late, 200, "a")
+			w.phone.Status(200)
+			w.servers[1].Reply(m, 200, "b")
+		}, []string{first + ": 0 timeout", first + ": end", second + ": 200 <nil>", second + ": end"}},
 		"canceled": {func(w *world) {
 			w.forward(w.watched(1))
 			text := w.send("INVITE")

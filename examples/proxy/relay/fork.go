@@ -156,20 +156,20 @@ func (c *Context) provisional(b *branch, m *sipmsg.Message) {
 
 // success passes a 2xx on, each one of an INVITE.
 func (c *Context) success(b *branch, m *sipmsg.Message) {
-	if c.final && !c.invite {
-		c.relay.counters.late.Add(1)
-		return
-	}
 	b.status = m.Status
-	if c.invite && !b.accepted { // it may yield several dialogs; their ACKs go the same way
+	switch {
+	case !c.invite:
+	case !b.accepted: // it may yield several dialogs; their ACKs go the same way
 		b.accepted = true
 		c.relay.dialogs.put(c.dialog, b.client.Flow())
 		b.await(64 * c.relay.t1())
-	} else if c.final && c.status/100 == 2 {
+	case c.final && c.status/100 == 2:
 		b.tell(AnsweredAgain)
 	}
 	c.end(b)
 	switch {
+	case c.final && !c.invite:
+		c.relay.counters.late.Add(1)
 	case c.final && c.status/100 != 2: // nobody waits for it any more
 		c.relay.counters.late.Add(1)
 		b.tell(HungUp)
