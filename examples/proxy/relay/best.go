@@ -28,23 +28,25 @@ func statusOf(err error) int {
 }
 
 // consider keeps b if it is the best final response so far (RFC 3261 section
-// 16.7 step 6). Of a canceled request that is a 487.
+// 16.7 step 6).
 func (c *Context) consider(b *branch) {
-	if c.best == nil || rank(b) < rank(c.best) ||
-		c.canceled != nil && b.status == 487 && c.best.status < 600 && c.best.status != 487 {
+	if c.best == nil || c.rank(b) < c.rank(c.best) {
 		c.best = b
 	}
 }
 
-// rank orders final responses: a 6xx decides, else the lowest class, and in it
-// first what tells the caller how to succeed. What a target said counts before
-// what we say in its stead, and a dead target's word is worth least.
-func rank(b *branch) int {
+// rank orders final responses: a 6xx decides, then of a canceled request a 487,
+// else the lowest class, and in it first what tells the caller how to succeed.
+// What a target said counts before what we say in its stead, and a dead target's
+// word is worth least.
+func (c *Context) rank(b *branch) int {
 	switch {
 	case b.status >= 600 && b.msg != nil:
 		return 0
 	case b.msg == nil:
 		return 9000 + b.status
+	case b.status == 487 && c.canceled != nil:
+		return 1
 	case b.status == 503:
 		return 8000
 	}

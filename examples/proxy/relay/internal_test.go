@@ -13,11 +13,12 @@ import (
 func TestRank(t *testing.T) {
 	order := []int{603, 302, 401, 404, 500, 503, -408, -503, -selfStatus}
 	equal := [][]int{{603, 600, 699}, {401, 407, 415, 420, 484}, {404, 400, 403, 408, 480, 486, 487, 488}, {500, 501, 502, 504, 513}}
+	c := new(Context)
 	rankOf := func(status int) int {
 		if status < 0 {
-			return rank(&branch{status: -status})
+			return c.rank(&branch{status: -status})
 		}
-		return rank(&branch{status: status, msg: new(sipmsg.Message)})
+		return c.rank(&branch{status: status, msg: new(sipmsg.Message)})
 	}
 	for i, status := range order {
 		for _, worse := range order[i+1:] {
@@ -48,6 +49,9 @@ func TestConsider(t *testing.T) {
 		{false, []int{503, 500}, 500},
 		{true, []int{486, 487, 404}, 487},
 		{true, []int{401, 487}, 487},
+		{true, []int{487, 401}, 487},
+		{true, []int{487, 302}, 487},
+		{true, []int{487, 503}, 487},
 		{true, []int{603, 487}, 603},
 		{true, []int{487, 603}, 603},
 		{true, []int{-408, 487}, 487},
