@@ -39,7 +39,8 @@ func (e *edit) before(o *edit) bool {
 // The zero Patch must be initialized with Init.
 type Patch struct {
 	m     *Message
-	edits []edit
+	edits []edit // of the header
+	body  string
 	space [12]edit
 }
 
@@ -53,7 +54,7 @@ func NewPatch(m *Message) *Patch {
 
 // Init makes p an empty patch of m, as [NewPatch] does for a new one.
 func (p *Patch) Init(m *Message) {
-	p.m = m
+	p.m, p.body = m, m.Body()
 	p.edits = append(p.space[:0], m.stamp[:m.stamps]...)
 	if m.first[ContentLength] == 0 {
 		p.insert(m.afterHeaders(), "Content-Length: "+strconv.Itoa(len(m.Body())))
@@ -146,17 +147,12 @@ func (p *Patch) SetBody(body string) {
 	for i := range p.m.All(ContentLength) {
 		p.SetValue(i, n)
 	}
-	whole := Span{uint16(p.m.body), uint16(len(p.m.Raw))}
 	for i := range p.edits {
-		switch e := &p.edits[i]; {
-		case e.at == whole && !e.insert:
-			e.text = body
-			return
-		case e.insert && strings.HasPrefix(e.text, name): // by Init
+		if e := &p.edits[i]; e.insert && strings.HasPrefix(e.text, name) { // by Init
 			e.text = name + n
 		}
 	}
-	p.edits = append(p.edits, edit{at: whole, text: body})
+	p.body = body
 }
 
 // ReplaceElements rewrites the elements of all fields of kind k that are comma
@@ -215,8 +211,8 @@ func (p *Patch) edited(s Span) *edit {
 // Bytes writes the changed message.
 func (p *Patch) Bytes() []byte {
 	p.sort()
-	raw := p.m.Raw
-	n := len(raw)
+	raw := p.m.Raw[:p.m.body]
+	n := len(raw) + len(p.body)
 	for i := range p.edits {
 		n += len(p.edits[i].text) + len(crlf)
 	}
@@ -233,7 +229,7 @@ func (p *Patch) Bytes() []byte {
 		}
 		pos = e.at.End
 	}
-	return append(b, raw[pos:]...)
+	return append(append(b, raw[pos:]...), p.body...)
 }
 
 // sort orders the edits. There are a handful, nearly sorted.

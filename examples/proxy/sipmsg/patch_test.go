@@ -339,3 +339,18 @@ func TestPatch_SetBody(t *testing.T) {
 		}
 	}
 }
+
+// On a stream a message may be longer than a [sipmsg.Span] can tell. Of the old
+// body nothing is left, which would be read as another message.
+func TestPatch_SetBodyOfLongMessage(t *testing.T) {
+	head := strings.TrimSuffix(small, "Content-Length: 0\r\n\r\n")
+	for _, size := range []int{1<<16 - 1, 1 << 16, 1<<16 + 1, 1<<17 + len(head)} {
+		n := size - len(head+"Content-Length: 65000\r\n\r\n")
+		m := mustParse(t, head+"Content-Length: "+strconv.Itoa(n)+"\r\n\r\n"+strings.Repeat("x", n))
+		p := sipmsg.NewPatch(m)
+		p.SetBody("v=0\r\n")
+		if got, want := string(p.Bytes()), head+"Content-Length: 5\r\n\r\nv=0\r\n"; got != want {
+			t.Errorf("of %d bytes are left %d, want %d", len(m.Raw), len(got), len(want))
+		}
+	}
+}
