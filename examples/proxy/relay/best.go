@@ -2,7 +2,6 @@ package relay
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transaction"
@@ -126,18 +125,9 @@ func (c *Context) otherChallenges(b *branch) []string {
 // challenges returns the header fields of m that are challenges, unfolded.
 func challenges(m *sipmsg.Message) []string {
 	var lines []string
-	taken := false
-	for line := range strings.SplitSeq(m.Raw[:len(m.Raw)-len(m.Body())], "\r\n") {
-		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
-			if taken {
-				lines[len(lines)-1] += " " + strings.TrimSpace(line)
-			}
-			continue
-		}
-		name, _, _ := strings.Cut(line, ":")
-		name = strings.TrimRight(name, " \t")
-		if taken = strings.EqualFold(name, "WWW-Authenticate") || strings.EqualFold(name, "Proxy-Authenticate"); taken {
-			lines = append(lines, line)
+	for _, k := range [...]sipmsg.Kind{sipmsg.WWWAuthenticate, sipmsg.ProxyAuthenticate} {
+		for _, v := range m.Values(k) {
+			lines = append(lines, k.String()+": "+v)
 		}
 	}
 	return lines

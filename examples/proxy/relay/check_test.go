@@ -67,7 +67,7 @@ func TestCheck_Loop(t *testing.T) {
 							first := strings.Index(text, "\r\nVia: SIP/2.0/UDP 192")
 							return text[:first] + ", " + text[first+len("\r\nVia: "):]
 						case "blanks":
-							return strings.Replace(text, "192.0.2.1:5060;branch", "192.0.2.1:5060 ; branch", 1)
+							return strings.Replace(text, "192.0.2.1:5060;branch", "192.0.2.1 : 5060 ; branch", 1)
 						}
 						return text
 					})

@@ -129,7 +129,7 @@ func TestFork_Challenges(t *testing.T) {
 		b.Reply(b.Expect("MESSAGE"), 404, "b", `WWW-Authenticate: Digest realm="b"`)
 		c.Reply(c.Expect("MESSAGE"), 401, "c", "Www-authenticate : Digest\r\n realm=\"c\"", "X: y")
 		m := w.phone.Status(407)
-		got := append(m.All("Proxy-Authenticate"), m.All("Www-authenticate ")...)
+		got := append(m.All("Proxy-Authenticate"), m.All("WWW-Authenticate")...)
 		want := []string{`Digest realm="a1"`, `Digest realm="a2"`, `Digest realm="c"`}
 		if diff := cmp.Diff(want, got); diff != "" || m.ToTag() != "a" {
 			w.Errorf("%s\n%s", diff, m.Text)

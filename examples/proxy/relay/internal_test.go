@@ -101,26 +101,3 @@ func TestTimer_SetAgain(t *testing.T) {
 		}
 	}
 }
-
-func TestSplitHostPort(t *testing.T) {
-	tests := []struct {
-		in, host string
-		port     uint16
-		ok       bool
-	}{
-		{"a.example", "a.example", 0, true},
-		{"192.0.2.1:5060", "192.0.2.1", 5060, true},
-		{"[2001:db8::1]", "2001:db8::1", 0, true},
-		{"[2001:db8::1]:5061", "2001:db8::1", 5061, true},
-		{"", "", 0, false},
-		{"a:x", "a", 0, false},
-		{"a:65536", "a", 65535, false},
-		{"[::1]x", "::1", 0, false},
-	}
-	for _, tt := range tests {
-		host, port, ok := splitHostPort(tt.in)
-		if ok != tt.ok || ok && (host != tt.host || port != tt.port) {
-			t.Errorf("splitHostPort(%q) = %q, %d, %v", tt.in, host, port, ok)
-		}
-	}
-}

@@ -159,36 +159,12 @@ func (c *Context) ownVia(match func(branch string) bool) bool {
 		for rest := c.Message.Value(i); rest != ""; {
 			var e string
 			e, rest = sipmsg.CutElement(rest)
-			sentBy, params, _ := strings.Cut(e, ";")
-			sentBy = strings.TrimSpace(sentBy)
-			if sp := strings.LastIndexAny(sentBy, " \t"); sp >= 0 {
-				sentBy = sentBy[sp+1:]
-			}
-			host, port, ok := splitHostPort(sentBy)
-			if !ok || !c.relay.cfg.Own(host, port) {
-				continue
-			}
-			if branch, _ := sipmsg.Param(params, "branch"); match(branch) {
+			if v, ok := sipmsg.ParseVia(e); ok && c.relay.cfg.Own(v.Host, v.Port) && match(v.Branch) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// splitHostPort takes host, host:port and [v6]:port apart. Port 0 is none.
-func splitHostPort(s string) (host string, port uint16, ok bool) {
-	host, rest := s, ""
-	if i := strings.IndexByte(s, ']'); strings.HasPrefix(s, "[") && i > 0 {
-		host, rest = s[1:i], s[i+1:]
-	} else if i := strings.IndexByte(s, ':'); i >= 0 {
-		host, rest = s[:i], s[i:]
-	}
-	if rest == "" {
-		return host, 0, host != ""
-	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(rest, ":"), 10, 16)
-	return host, uint16(n), err == nil
 }
 
 var patches = sync.Pool{New: func() any { return new(sipmsg.Patch) }}

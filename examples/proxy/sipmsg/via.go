@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// TopVia is the topmost Via of a message (RFC 3261 section 20.42).
+// TopVia is the topmost Via of a message (RFC 3261 section 20.42), or what
+// [ParseVia] makes of another one.
 type TopVia struct {
 	Transport string // as written, such as "UDP"
 	Host      string // of sent-by, without brackets
@@ -47,13 +48,25 @@ func (p *parser) via() {
 	v := &p.Via
 	v.last = end == len(list)
 	v.element = Span{h.value.Start, h.value.Start + uint16(len(s))}
+	if !v.read(s) || !isViaList(list[end:]) {
+		p.refuse(400, "Via")
+	}
+}
+
+// ParseVia reads one Via, an element of a list, as [Parse] does the topmost one.
+// It reports false if that cannot be read.
+func ParseVia(element string) (v TopVia, ok bool) {
+	ok = v.read(element)
+	return v, ok
+}
+
+// read reads the element s, without blanks around it.
+func (v *TopVia) read(s string) bool {
 	semi := strings.IndexByte(s, ';')
 	if semi < 0 {
 		semi = len(s)
 	}
-	if !v.readSentBy(s[:semi]) || !v.readParams(s, semi) || !isViaList(list[end:]) {
-		p.refuse(400, "Via")
-	}
+	return v.readSentBy(s[:semi]) && v.readParams(s, semi)
 }
 
 // isViaList reports whether s, a list with a comma before each element, has no

@@ -110,9 +110,11 @@ type via struct {
 	RPort           bool
 }
 
-func top(m *sipmsg.Message) via {
-	host, port := m.Via.SentBy()
-	return via{m.Via.Transport, host, port, m.Via.Branch, m.Via.RPort}
+func top(m *sipmsg.Message) via { return viaOf(m.Via) }
+
+func viaOf(v sipmsg.TopVia) via {
+	host, port := v.SentBy()
+	return via{v.Transport, host, port, v.Branch, v.RPort}
 }
 
 // R3, R6, R52, P-76, P-82: on top of a request, each form is read right and
@@ -137,6 +139,19 @@ func TestVia_Top(t *testing.T) {
 		}
 		if out := forwardString(m); !strings.Contains(out, "\r\n"+ownVia+"\r\nVia: "+lines(tt.value)+"\r\n") {
 			t.Errorf("%q is not forwarded intact:\n%s", tt.value, out)
+		}
+	}
+}
+
+// A Via below the topmost is read as that is.
+func TestParseVia(t *testing.T) {
+	for _, tt := range viaForms {
+		m, err := sipmsg.Parse(change(t, "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa", tt.value))
+		if value := m.Get(sipmsg.Via); !strings.Contains(value, ",") {
+			v, ok := sipmsg.ParseVia(value)
+			if ok != (err == nil) || ok && viaOf(v) != tt.top {
+				t.Errorf("%q: %+v, %v", value, v, ok)
+			}
 		}
 	}
 }
