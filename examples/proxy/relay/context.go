@@ -130,7 +130,6 @@ type Context struct {
 	group    int      // of plan.Targets, the next one
 	branches []*branch
 	live     int // branches without a final response
-	attempts int
 	best     *branch
 	dialog   uint64 // key in relay.dialogs, of an INVITE
 }

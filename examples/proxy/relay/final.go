@@ -69,7 +69,7 @@ func (c *Context) done(r Result) {
 		c.cancelBranches()
 	}
 	defer c.release() // whatever these do
-	r.Attempts = c.attempts
+	r.Attempts = len(c.branches)
 	if c.Follower != nil {
 		c.Follower.Ended(r)
 	}

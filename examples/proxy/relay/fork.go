@@ -54,7 +54,6 @@ func (c *Context) next() {
 func (c *Context) branch(t *Target) {
 	b := &branch{ctx: c, target: t}
 	c.branches = append(c.branches, b)
-	c.attempts++
 	if c.plan.Begin != nil {
 		b.attempt = c.plan.Begin(t)
 	}
@@ -162,7 +161,7 @@ func (c *Context) success(b *branch, m *sipmsg.Message) {
 	case !b.accepted: // it may yield several dialogs; their ACKs go the same way
 		b.accepted = true
 		c.relay.dialogs.put(c.dialog, b.client.Flow())
-		b.await(64 * c.relay.t1())
+		b.await(64 * c.relay.cfg.T1)
 	case c.final && c.status/100 == 2:
 		b.tell(AnsweredAgain)
 	}

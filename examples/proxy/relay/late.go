@@ -33,7 +33,7 @@ func (c *Context) hangUp(b *branch, m *sipmsg.Message) {
 	b.hungUp = true
 	id = cookie + c.relay.newTag()
 	bye := c.inDialog(b, m, a.URI, "BYE", id, 1)
-	c.relay.tx.Request(b.client.Flow(), "BYE", id, bye, ignore{}) // if it is lost, the callee gives up by itself
+	c.relay.tx.Request(b.client.Flow(), "BYE", id, bye, transaction.Ignore{}) // if it is lost, the callee gives up by itself
 }
 
 // inDialog writes a request without a body in the dialog that m, the answer of
@@ -42,7 +42,7 @@ func (c *Context) inDialog(b *branch, m *sipmsg.Message, uri, method, id string,
 	f := b.client.Flow()
 	lines := []string{
 		method + " " + uri + " SIP/2.0",
-		"Via: SIP/2.0/" + strings.ToUpper(f.Network()) + " " + c.relay.cfg.SentBy(f) + ";branch=" + id,
+		c.relay.via(f, id),
 		"Max-Forwards: 70",
 	}
 	if route := c.routeBehind(m); route != "" {
@@ -74,15 +74,3 @@ func (c *Context) routeBehind(m *sipmsg.Message) string {
 	}
 	return "" // ours is not among them: they are the caller's side
 }
-
-// ignore is the user of a request whose fate does not matter.
-type ignore struct{}
-
-// Response implements [transaction.ClientUser].
-func (ignore) Response(*transaction.Client, *sipmsg.Message) {}
-
-// Failed implements [transaction.ClientUser].
-func (ignore) Failed(*transaction.Client, error) {}
-
-// Timer implements [transaction.ClientUser].
-func (ignore) Timer(*transaction.Client) {}

@@ -2,8 +2,6 @@ package relay
 
 import (
 	"net/netip"
-	"strings"
-	"sync/atomic"
 
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transaction"
@@ -18,7 +16,7 @@ import (
 func (r *Relay) Options(f transport.Flow, uri string, done func(status int, err error)) (abandon func()) {
 	id, at := cookie+r.newTag(), r.cfg.SentBy(f)
 	text := "OPTIONS " + uri + " SIP/2.0\r\n" +
-		"Via: SIP/2.0/" + strings.ToUpper(f.Network()) + " " + at + ";branch=" + id + ";rport\r\n" +
+		r.via(f, id) + ";rport\r\n" +
 		"Max-Forwards: 70\r\n" +
 		"From: <sip:" + at + ">;tag=" + r.newTag() + "\r\n" +
 		"To: <" + uri + ">\r\n" +
@@ -27,10 +25,9 @@ func (r *Relay) Options(f transport.Flow, uri string, done func(status int, err 
 		"Contact: <sip:" + at + ">\r\n" +
 		"Accept: application/sdp\r\n" +
 		"Content-Length: 0\r\n\r\n"
-	p := &ping{done: done}
-	c, err := r.tx.Request(f, "OPTIONS", id, []byte(text), p)
+	c, err := r.tx.Request(f, "OPTIONS", id, []byte(text), ping(done))
 	if err != nil {
-		p.end(0, err)
+		done(0, err)
 		return func() {}
 	}
 	return c.Abandon
@@ -46,29 +43,20 @@ func (r *Relay) OptionsTo(network string, local, remote netip.AddrPort, uri stri
 	return r.Options(f, uri, done)
 }
 
-// ping is an OPTIONS on its way.
-type ping struct {
-	done  func(status int, err error)
-	ended atomic.Bool
-}
+// ping is who is told what becomes of an OPTIONS of ours.
+type ping func(status int, err error)
 
-var _ transaction.ClientUser = (*ping)(nil)
-
-func (p *ping) end(status int, err error) {
-	if p.ended.CompareAndSwap(false, true) {
-		p.done(status, err)
-	}
-}
+var _ transaction.ClientUser = (ping)(nil)
 
 // Response implements [transaction.ClientUser].
-func (p *ping) Response(_ *transaction.Client, m *sipmsg.Message) {
+func (p ping) Response(_ *transaction.Client, m *sipmsg.Message) {
 	if m.Status >= 200 {
-		p.end(m.Status, nil)
+		p(m.Status, nil)
 	}
 }
 
 // Failed implements [transaction.ClientUser].
-func (p *ping) Failed(_ *transaction.Client, err error) { p.end(0, err) }
+func (p ping) Failed(_ *transaction.Client, err error) { p(0, err) }
 
 // Timer implements [transaction.ClientUser].
-func (p *ping) Timer(*transaction.Client) {}
+func (p ping) Timer(*transaction.Client) {}

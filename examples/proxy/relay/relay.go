@@ -12,6 +12,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -120,12 +121,9 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.SentBy == nil {
 		cfg.SentBy = func(f transport.Flow) string { return f.Local().String() }
 	}
-	if cfg.NoReply == 0 {
-		cfg.NoReply = 8 * time.Second
-	}
-	if cfg.TimerC == 0 {
-		cfg.TimerC = 185 * time.Second
-	}
+	cfg.T1 = cmp.Or(cfg.T1, 500*time.Millisecond)
+	cfg.NoReply = cmp.Or(cfg.NoReply, 8*time.Second)
+	cfg.TimerC = cmp.Or(cfg.TimerC, 185*time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -136,13 +134,6 @@ func New(cfg Config) (*Relay, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-func (r *Relay) t1() time.Duration {
-	if r.cfg.T1 == 0 {
-		return 500 * time.Millisecond
-	}
-	return r.cfg.T1
 }
 
 // Run fires timers until ctx is done.

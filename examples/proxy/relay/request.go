@@ -174,7 +174,7 @@ func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
 	p := patches.Get().(*sipmsg.Patch)
 	defer patches.Put(p)
 	p.Init(c.Message)
-	p.Prepend(sipmsg.Via, "Via: SIP/2.0/"+strings.ToUpper(f.Network())+" "+c.relay.cfg.SentBy(f)+";branch="+branch)
+	p.Prepend(sipmsg.Via, c.relay.via(f, branch))
 	if c.plan.RecordRoute {
 		c.recordRoute(p, t, f)
 	}
@@ -192,6 +192,11 @@ func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
 		t.Edit(f, p)
 	}
 	return p.Bytes()
+}
+
+// via returns our Via for what goes out on f.
+func (r *Relay) via(f transport.Flow, branch string) string {
+	return "Via: SIP/2.0/" + strings.ToUpper(f.Network()) + " " + r.cfg.SentBy(f) + ";branch=" + branch
 }
 
 // writeRoutes sets the Request-URI, removes our own Routes, and puts the

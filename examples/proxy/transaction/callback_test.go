@@ -17,7 +17,7 @@ import (
 )
 
 func TestNew_Faults(t *testing.T) {
-	for _, cfg := range []transaction.Config{{}, {User: user{}, T1: -1}, {User: user{}, T2: -1}, {User: user{}, T4: -1}} {
+	for _, cfg := range []transaction.Config{{}, {User: user{}, T1: -1}, {User: user{}, T2: -1}} {
 		if l, err := transaction.New(cfg); err == nil || l != nil {
 			t.Errorf("New(%+v) = %v, %v, want an error", cfg, l, err)
 		}

@@ -27,6 +27,21 @@ type ClientUser interface {
 	Timer(c *Client)
 }
 
+// Ignore is the user of a request whose fate does not matter, such as a CANCEL: what
+// comes of that shows in the INVITE.
+type Ignore struct{}
+
+var _ ClientUser = Ignore{}
+
+// Response implements [ClientUser].
+func (Ignore) Response(*Client, *sipmsg.Message) {}
+
+// Failed implements [ClientUser].
+func (Ignore) Failed(*Client, error) {}
+
+// Timer implements [ClientUser].
+func (Ignore) Timer(*Client) {}
+
 // Client is a client transaction: a request that we sent.
 type Client struct {
 	layer   *Layer
@@ -70,10 +85,10 @@ func (l *Layer) Request(f transport.Flow, method, branch string, b []byte, user 
 	c.mu.Unlock()
 	if err := f.Send(b); err != nil {
 		c.mu.Lock()
-		failed := c.state == terminated // by Closed, which has told the user
+		waiting := c.state <= proceeding // else the user has been told, by Closed
 		c.finish()
 		c.mu.Unlock()
-		if !failed {
+		if waiting {
 			return nil, fmt.Errorf("%w: %w", ErrTransport, err)
 		}
 	}
@@ -140,16 +155,9 @@ func (c *Client) takeCancel() []byte {
 
 func (c *Client) sendCancel(b []byte) {
 	if b != nil {
-		c.layer.Request(c.flow, "CANCEL", c.key.branch, b, ignore{}) // if it is lost, the timer above ends the INVITE
+		c.layer.Request(c.flow, "CANCEL", c.key.branch, b, Ignore{}) // if it is lost, the timer above ends the INVITE
 	}
 }
-
-// ignore is the user of a CANCEL: what comes of it shows in the INVITE.
-type ignore struct{}
-
-func (ignore) Response(*Client, *sipmsg.Message) {}
-func (ignore) Failed(*Client, error)             {}
-func (ignore) Timer(*Client)                     {}
 
 // response takes a response that matches c.
 func (c *Client) response(m *sipmsg.Message) {
@@ -231,7 +239,7 @@ func (c *Client) complete(m *sipmsg.Message) []byte {
 		l.wheel.start(&c.end, max(64*l.t1, 32*time.Second), c)
 	default:
 		c.state = completed
-		l.wheel.start(&c.end, l.t4, c)
+		l.wheel.start(&c.end, t4, c)
 	}
 	return ack
 }

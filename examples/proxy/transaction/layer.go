@@ -10,6 +10,7 @@
 package transaction
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -49,19 +50,22 @@ type User interface {
 // Config configures a [Layer].
 type Config struct {
 	User User // required
-	// T1, T2 and T4 are the timers of RFC 3261 section 17; 500ms, 4s and 5s if 0.
-	T1, T2, T4 time.Duration
+	// T1 and T2 are the timers of RFC 3261 section 17; 500ms and 4s if 0.
+	T1, T2 time.Duration
 }
+
+// t4 is how long a message may be under way (RFC 3261 section 17.1.2.2).
+const t4 = 5 * time.Second
 
 // Layer holds the transactions of one proxy. It is safe for concurrent use.
 type Layer struct {
-	user       User
-	t1, t2, t4 time.Duration
-	wheel      *wheel
-	seed       maphash.Seed
-	shards     [64]shard
-	streams    streams
-	counters   counters
+	user     User
+	t1, t2   time.Duration
+	wheel    *wheel
+	seed     maphash.Seed
+	shards   [64]shard
+	streams  streams
+	counters counters
 }
 
 // shard is one part of the transaction tables, so that readers of different
@@ -96,7 +100,7 @@ func New(cfg Config) (*Layer, error) {
 	if cfg.User == nil {
 		faults = append(faults, errors.New("transaction: no User"))
 	}
-	if cfg.T1 < 0 || cfg.T2 < 0 || cfg.T4 < 0 {
+	if cfg.T1 < 0 || cfg.T2 < 0 {
 		faults = append(faults, errors.New("transaction: negative timer"))
 	}
 	if len(faults) > 0 {
@@ -104,19 +108,10 @@ func New(cfg Config) (*Layer, error) {
 	}
 	l := &Layer{
 		user:  cfg.User,
-		t1:    cfg.T1,
-		t2:    cfg.T2,
-		t4:    cfg.T4,
+		t1:    cmp.Or(cfg.T1, 500*time.Millisecond),
+		t2:    cmp.Or(cfg.T2, 4*time.Second),
 		wheel: newWheel(),
 		seed:  maphash.MakeSeed(),
-	}
-	for _, d := range []struct {
-		v   *time.Duration
-		def time.Duration
-	}{{&l.t1, 500 * time.Millisecond}, {&l.t2, 4 * time.Second}, {&l.t4, 5 * time.Second}} {
-		if *d.v == 0 {
-			*d.v = d.def
-		}
 	}
 	for i := range l.shards {
 		s := &l.shards[i]

@@ -216,7 +216,7 @@ func (tx *Server) acked() bool {
 			l.wheel.stop(&tx.end)
 			l.forget(tx)
 		} else {
-			l.wheel.start(&tx.end, l.t4, tx)
+			l.wheel.start(&tx.end, t4, tx)
 		}
 		return true
 	case accepted:
