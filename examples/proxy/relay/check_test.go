@@ -40,6 +40,49 @@ func TestCheck_ProxyRequire(t *testing.T) {
 	})
 }
 
+// crowded returns an INVITE of the phone to which so many header fields, and bytes
+// of them, could be added.
+func (w *world) crowded(fields, bytes int) string {
+	invite := w.phone.Request("INVITE", "sip:401@a.example")
+	f, b := parse(w, invite).Room()
+	fill := strings.Repeat("X: y\r\n", f-fields-1)
+	fill += "Y: " + strings.Repeat("y", b-bytes-len(fill+"Y: \r\n")) + "\r\n"
+	return strings.Replace(invite, "CSeq:", fill+"CSeq:", 1)
+}
+
+// What is added to a request leaves it readable, so that it can be canceled.
+func TestCheck_Room(t *testing.T) {
+	run(t, func(w *world) {
+		pbx := w.server()
+		p := groups(pbx)
+		p.RecordRoute = true
+		w.forward(p)
+		invite := w.crowded(16, 4<<10)
+		w.phone.Send(proxyAddr, invite)
+		w.phone.Status(100)
+		m := pbx.Expect("INVITE")
+		pbx.Reply(m, 180, "a")
+		w.phone.Status(180)
+		w.hangUp(invite)
+		pbx.Reply(pbx.Expect("CANCEL"), 200, "a")
+		pbx.Reply(m, 487, "a")
+		pbx.Expect("ACK")
+		w.ack(invite, w.phone.Status(487))
+	})
+}
+
+// A request that has no room for that is refused.
+func TestCheck_NoRoom(t *testing.T) {
+	for _, room := range [][2]int{{15, 4 << 10}, {16, 4<<10 - 1}} {
+		run(t, func(w *world) {
+			w.forward(groups(w.server()))
+			w.phone.Send(proxyAddr, w.crowded(room[0], room[1]))
+			w.phone.Status(513)
+			w.gone() // it was refused without state
+		})
+	}
+}
+
 // bounce makes a peer send back what it gets, as a proxy does. Change edits it.
 func (w *world) bounce(p *siptestx.Peer, m siptestx.Message, change func(string) string) {
 	via := "Via: SIP/2.0/UDP " + p.Addr.String() + ";branch=z9hG4bKbounce" + m.Branch()[8:] + "\r\nVia: "

@@ -14,11 +14,22 @@ import (
 	"github.com/sipward/sipward/location"
 )
 
+// What is left free in the header of a request for what is added to it, here and
+// by the policy. What grew beyond what can be read would have no ACK and no CANCEL.
+const (
+	roomFields = 16
+	roomBytes  = 4 << 10
+)
+
 // check validates a request (RFC 3261 section 16.3) and takes our own Routes
 // off (section 16.4). It reports false if it answered.
 func (c *Context) check() bool {
 	m, r := c.Message, c.relay
 	c.readRoutes()
+	if fields, bytes := m.Room(); fields < roomFields || bytes < roomBytes {
+		c.Refuse(513, reasonOf(513))
+		return false
+	}
 	if m.MaxForwards == 0 && !c.keepalive() {
 		c.Refuse(483, "Too Many Hops")
 		return false

@@ -16,6 +16,12 @@ type Header struct {
 // Has reports whether m has a field of kind k. It is false for [Other].
 func (m *Message) Has(k Kind) bool { return m.first[k] != 0 }
 
+// Room returns how many header fields could be added to m, and how many bytes of
+// them, so that [Parse] would still accept it.
+func (m *Message) Room() (fields, bytes int) {
+	return maxHeaders - len(m.headers), maxHeader - int(m.body)
+}
+
 // Get returns the value of the first field of kind k, "" if there is none.
 func (m *Message) Get(k Kind) string {
 	if m.first[k] == 0 {
