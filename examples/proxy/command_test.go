@@ -36,10 +36,15 @@ func TestRun_ExitCodes(t *testing.T) {
 		{"commands", []string{"help"}, exitDone, []string{"proxy serve", "proxy demo"}},
 		{"commands by flag", []string{"-h"}, exitDone, []string{"proxy serve"}},
 		{"version", []string{"version"}, exitDone, []string{"sipward "}},
+		{"version as JSON", []string{"version", "-json"}, exitDone, []string{`{
+  "version": "`}},
+		{"help for version", []string{"version", "-h"}, exitDone, []string{"proxy version", "-json"}},
+		{"help for demo", []string{"help", "demo"}, exitDone, []string{"proxy demo"}},
 		{"unknown command", []string{"sevre"}, exitUsage, []string{`no command "sevre"`, "proxy serve", "proxy demo"}},
 		{"empty command", []string{""}, exitUsage, []string{`no command ""`}},
 		{"unknown flag", []string{"serve", "-confg", good}, exitUsage, []string{"-confg"}},
 		{"argument", []string{"serve", "now"}, exitUsage, []string{`"now"`}},
+		{"argument of version", []string{"version", "now"}, exitUsage, []string{"proxy version -h"}},
 		{"argument of demo", []string{"demo", "now"}, exitUsage, []string{`"now"`}},
 		{"no such file", []string{"serve", "-config", filepath.Join(dir, "none")}, exitUsage, []string{"none"}},
 		{"all faults", []string{"serve", "-config", bad, "-check"}, exitUsage, []string{"lisen", "timers.t1"}},
@@ -51,7 +56,7 @@ func TestRun_ExitCodes(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, tt.code)
 			}
 			out := &stdout
-			if tt.code != exitDone || tt.name == "help" {
+			if tt.code != exitDone || strings.HasPrefix(tt.name, "help") {
 				out = &stderr
 			}
 			for _, text := range tt.says {

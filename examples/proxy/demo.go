@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,8 +24,8 @@ const extension = "401"
 // extension 401, each with a PBX and a phone, and the proxy between them. It
 // fails if any phone rings that should not.
 func demo(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 {
-		return usage(fmt.Errorf("unexpected argument %q", args[0]))
+	if err := parse(flag.NewFlagSet("proxy demo", flag.ContinueOnError), args, stderr); err != nil {
+		return usage(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()

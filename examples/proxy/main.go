@@ -19,11 +19,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/sipward/sipward/examples/proxy/internal/console"
@@ -37,7 +35,7 @@ func commands() []console.Command {
 	return append([]console.Command{
 		{Name: "serve", Args: "[-config FILE] [-check]", Synopsis: "run the proxy, which is the default; -check validates and exits", Run: serve},
 		{Name: "demo", Synopsis: "the whole story on loopback, no other program needed", Run: demo},
-		{Name: "version", Synopsis: "print the version", Run: version},
+		console.Version(),
 	}, console.Commands()...)
 }
 
@@ -50,13 +48,4 @@ func main() {
 // run is the program without its process. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return console.Run(ctx, commands(), args, stdout, stderr)
-}
-
-func version(_ context.Context, _ []string, stdout, _ io.Writer) error {
-	v := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
-	}
-	_, err := fmt.Fprintln(stdout, "sipward", v)
-	return err
 }

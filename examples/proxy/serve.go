@@ -21,14 +21,10 @@ import (
 // serve runs the proxy.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("proxy serve", flag.ContinueOnError)
-	flags.SetOutput(stderr)
 	file := flags.String("config", "", "configuration `file`; without one the defaults count")
 	check := flags.Bool("check", false, "validate the configuration and exit")
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args, stderr); err != nil {
 		return usage(err)
-	}
-	if flags.NArg() > 0 {
-		return usage(fmt.Errorf("unexpected argument %q", flags.Arg(0)))
 	}
 	cfg, err := config.Load(*file, os.Getenv)
 	if err != nil {
@@ -105,6 +101,18 @@ func checkAll(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 }
 
 const checkTimeout = 10 * time.Second
+
+// parse parses args, which must be flags. Help is printed to stderr.
+func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
+	flags.SetOutput(stderr)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return nil
+}
 
 // usage marks err as one of usage. Asking for help is none.
 func usage(err error) error {

@@ -52,7 +52,7 @@ type Command struct {
 	Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
-// Commands returns the commands of this package.
+// Commands returns the commands on the database and on a running proxy.
 func Commands() []Command {
 	var all []Command
 	for _, o := range slices.Concat(schemaOperations(), domainOperations(), dispatcherOperations(), locationOperations(), banOperations(),

@@ -93,7 +93,7 @@ func (s *site) run(args ...string) (code int, stdout, stderr string) {
 func (s *site) runWith(args ...string) (code int, stdout, stderr string) {
 	s.t.Helper()
 	var out, errs strings.Builder
-	code = console.Run(s.t.Context(), console.Commands(), args, &out, &errs)
+	code = console.Run(s.t.Context(), append(console.Commands(), console.Version()), args, &out, &errs)
 	if text := out.String() + errs.String(); strings.Contains(text, "s3cret") {
 		s.t.Errorf("%q: the password is in\n%s", args, text)
 	}

@@ -7,18 +7,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
 )
 
-// operation is a command on the database, or on a running proxy.
+// operation is a command that takes -json: on the database, on a running proxy,
+// or on neither.
 type operation struct {
 	name, args, synopsis string
 	details              string // what -h says besides; may be empty
 	least, most          int    // positional arguments
 	noDatabase           bool   // it does without one
+	noConfig             bool   // it does without either
 
 	// setup adds flags and returns what is run once they have been parsed.
 	setup func(flags *flag.FlagSet) func(ctx context.Context, s *session) error
@@ -38,19 +41,19 @@ func (o operation) command() Command { return Command{o.name, o.args, o.synopsis
 func (o operation) run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	flags := flag.NewFlagSet("proxy "+o.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // the caller prints the error
-	file := flags.String("config", "", "configuration `FILE`; without one it is that of "+config.EnvConfig)
+	file := new(string)
+	if !o.noConfig {
+		file = flags.String("config", "", "configuration `FILE`; without one it is that of "+config.EnvConfig)
+	}
 	asJSON := flags.Bool("json", false, "print one JSON document")
 	do := o.setup(flags)
 	positional, err := parse(flags, args)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		o.help(flags, stderr)
 		return nil
-	case err == nil && (len(positional) < o.least || len(positional) > o.most):
-		err = fmt.Errorf("got %d arguments, want: %s %s", len(positional), flags.Name(), o.args)
 	}
-	if err != nil {
-		return usage(fmt.Errorf("%w; see %s -h", err, flags.Name()))
+	if err != nil { // behind which nothing was parsed
+		*asJSON = *asJSON || slices.Contains(args, "-json") || slices.Contains(args, "--json")
 	}
 	s := &session{args: positional, out: printer{w: stdout, json: *asJSON}, notes: stderr}
 	defer func() {
@@ -58,6 +61,15 @@ func (o operation) run(ctx context.Context, args []string, stdout, stderr io.Wri
 			err = errors.Join(err, s.out.document(failure{err.Error()}))
 		}
 	}()
+	if err == nil && (len(positional) < o.least || len(positional) > o.most) {
+		err = fmt.Errorf("got %d arguments, want: %s %s", len(positional), flags.Name(), o.args)
+	}
+	if err != nil {
+		return usage(fmt.Errorf("%w; see %s -h", err, flags.Name()))
+	}
+	if o.noConfig {
+		return do(ctx, s)
+	}
 	if s.cfg, err = config.Load(*file, os.Getenv); err != nil {
 		return usage(err)
 	}
@@ -97,7 +109,7 @@ func (o operation) help(flags *flag.FlagSet, w io.Writer) {
 	if o.details != "" {
 		fmt.Fprintln(w, o.details)
 	}
-	if !o.noDatabase {
+	if !o.noDatabase && !o.noConfig {
 		fmt.Fprintf(w, "\nThe database is that of %s or of the key database.", config.EnvDatabase)
 	}
 	fmt.Fprint(w, `

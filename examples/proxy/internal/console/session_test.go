@@ -60,6 +60,34 @@ func TestDatabase_Missing(t *testing.T) {
 	}
 }
 
+// P-64: what is wrong with a command's words is a document, too, wherever -json
+// stands.
+func TestUsage_JSON(t *testing.T) {
+	t.Parallel()
+	s := &site{t: t, dir: t.TempDir()}
+	for _, c := range append(console.Commands(), console.Version()) {
+		for _, words := range []string{"-json -bogus", "-bogus -json", "-bogus --json", "1 2 3 4 -json"} {
+			args := strings.Fields(c.Name + " " + words)
+			code, stdout, stderr := s.runWith(args...)
+			if code != console.ExitUsage || !strings.Contains(stdout, `"error": "`) || stderr == "" {
+				t.Errorf("%q: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+			}
+		}
+	}
+}
+
+// Help is for people.
+func TestUsage_Help(t *testing.T) {
+	t.Parallel()
+	s := &site{t: t, dir: t.TempDir()}
+	for _, c := range append(console.Commands(), console.Version()) {
+		code, stdout, stderr := s.runWith(append(strings.Fields(c.Name), "-h")...)
+		if code != console.ExitDone || stdout != "" || !strings.HasPrefix(stderr, "usage: proxy "+c.Name) {
+			t.Errorf("%s: exit code %d, stdout %q, stderr\n%s", c.Name, code, stdout, stderr)
+		}
+	}
+}
+
 // The configuration comes from the flag, from SIPWARD_CONFIG or not at all, and
 // the database from SIPWARD_DATABASE before all.
 func TestDatabase_Environment(t *testing.T) {
