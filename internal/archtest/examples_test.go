@@ -8,7 +8,7 @@ import (
 
 // proxyLayers are the parts of the proxy that stand on each other, lowest
 // first. Each is usable without those above it, and without the proxy.
-var proxyLayers = []string{"sipmsg", "transport", "transaction", "relay"}
+var proxyLayers = []string{"sipmsg", "transport", "transaction", "relay", "route", "guard"}
 
 // The proxy uses sipgo for messages. Its server, client and transactions are
 // not for the layers, which do that themselves.
@@ -96,6 +96,9 @@ func TestLayerFaults(t *testing.T) {
 		{"examples/proxy/relay", modulePath + "/examples/proxy", 1},
 		{"examples/proxy/relay", modulePath + "/examples/proxy/internal/config", 1},
 		{"examples/proxy/relay", modulePath + "/internal/sipaddr", 1},
+		{"examples/proxy/route", modulePath + "/tenant", 0},
+		{"examples/proxy/route", modulePath + "/examples/proxy/guard", 1},
+		{"examples/proxy/guard", modulePath + "/examples/proxy/internal/metrics", 1},
 		{"examples/proxy", modulePath + "/examples/proxy/relay", 0},
 	}
 	for _, tt := range tests {

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 
 func TestImports_SomeNeedTheStandardLibraryOnly(t *testing.T) {
 	all := allPackages(t)
-	for _, name := range []string{"location", "tenant", "acct"} {
+	for _, name := range []string{"location", "tenant", "dispatcher", "acct"} {
 		p := all[modulePath+"/"+name]
 		if p == nil {
 			continue
