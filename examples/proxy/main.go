@@ -10,6 +10,7 @@
 //	proxy dispatcher add | list | rm | set-state
 //	proxy location list | show | rm         who is registered
 //	proxy ban list | add | rm               who is not served
+//	proxy explain                           what it would do with a message
 //	proxy status | verify-cdr | backup | restore | import endpoint-locations
 //
 // "proxy help" tells what they take, and each tells more with -h.

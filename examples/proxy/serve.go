@@ -21,7 +21,7 @@ import (
 // serve runs the proxy.
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("proxy serve", flag.ContinueOnError)
-	file := flags.String("config", "", "configuration `file`; without one the defaults count")
+	file := flags.String("config", "", "configuration `FILE`; without one it is that of "+config.EnvConfig)
 	check := flags.Bool("check", false, "validate the configuration and exit")
 	if err := parse(flags, args, stderr); err != nil {
 		return usage(err)
