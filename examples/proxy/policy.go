@@ -59,11 +59,8 @@ func (p *Proxy) Route(c *relay.Context) {
 		return
 	}
 	p.follow(c, st, &d, false)
-	p.counters.reasons[d.Reason].Add(1)
+	p.counters.decided(c.Message, &d)
 	p.noteDecision(c, &d)
-	if d.ToDiffers {
-		p.counters.toDiffers.Add(1)
-	}
 	p.tell(c, st, req, src, &d, &o)
 	if c.Message.ToTag != "" && d.Reason == route.InDialog {
 		p.calls.inDialog(c.Message)

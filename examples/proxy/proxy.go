@@ -73,11 +73,12 @@ type Proxy struct {
 
 // counters are what no part of the engine counts.
 type counters struct {
-	reasons     [256]atomic.Uint64 // decisions, by [route.Reason]
-	unavailable atomic.Uint64      // no destination of a set is usable
-	unreachable atomic.Uint64      // the phone's connection is gone
-	lost        atomic.Uint64      // phones that answered no ping
-	toDiffers   atomic.Uint64      // Request-URI and To name different hosts
+	reasons     [256]atomic.Uint64            // decisions, by [route.Reason]
+	resolutions [numResolutions]atomic.Uint64 // requests, by how their tenant was found
+	unavailable atomic.Uint64                 // no destination of a set is usable
+	unreachable atomic.Uint64                 // the phone's connection is gone
+	lost        atomic.Uint64                 // phones that answered no ping
+	toDiffers   atomic.Uint64                 // Request-URI and To name different hosts
 }
 
 // newProxy builds a proxy for cfg; nothing runs yet, no socket is open.

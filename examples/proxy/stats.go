@@ -13,6 +13,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
+	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transport"
 	"github.com/sipward/sipward/location/mirror"
 )
@@ -168,11 +169,53 @@ func (p *Proxy) decisionMetrics() prometheus.Collector {
 				put(float64(s.reasons[r].Load()), r.String())
 			}
 		}),
+		metrics.Counters("tenant_resolutions_total", "Requests outside of dialogs by what told whose they are: the address of a PBX, or what they name.", []string{"result"}, func(s S, put putFunc) {
+			for i, name := range resolutionNames {
+				put(float64(s.resolutions[i].Load()), name)
+			}
+		}),
 		metrics.Counter("route_to_mismatches_total", "Requests whose Request-URI and To name different hosts.", func(s S) uint64 { return s.toDiffers.Load() }),
 		metrics.Counter("dispatcher_unavailable_total", "Requests for a set of which no PBX can be used.", func(s S) uint64 { return s.unavailable.Load() }),
 		metrics.Counter("phones_unreachable_total", "Requests for a phone whose connection is gone.", func(s S) uint64 { return s.unreachable.Load() }),
 		metrics.Counter("phones_lost_total", "Phones that were forgotten since they answered no ping.", func(s S) uint64 { return s.lost.Load() }),
 	)
+}
+
+// resolution is how the tenant of a request was found.
+type resolution uint8
+
+const (
+	byPBX resolution = iota
+	byDomain
+	toNobody
+	toSeveral
+	numResolutions
+)
+
+var resolutionNames = [numResolutions]string{"pbx", "domain", "unknown", "ambiguous"}
+
+func resolutionOf(d *route.Decision) resolution {
+	switch {
+	case d.Reason == route.Ambiguous:
+		return toSeveral
+	case d.Set < 0:
+		return toNobody
+	case d.Class == route.PBX:
+		return byPBX
+	}
+	return byDomain
+}
+
+// decided counts a decision. What is for the proxy itself is no tenant's, and
+// whose a dialog is was found when it began.
+func (c *counters) decided(m *sipmsg.Message, d *route.Decision) {
+	c.reasons[d.Reason].Add(1)
+	if d.ToDiffers {
+		c.toDiffers.Add(1)
+	}
+	if !m.InDialog() && d.Action != route.Local {
+		c.resolutions[resolutionOf(d)].Add(1)
+	}
 }
 
 func tenantMetrics(take func() sourceStats) prometheus.Collector {

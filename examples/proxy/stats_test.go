@@ -178,6 +178,10 @@ func TestMetrics_Values(t *testing.T) {
 			`register_commits_total{result="stored"}`:                           1,
 			`register_rejected_total{class="4xx"}`:                              0,
 			`register_commit_duration_seconds_count`:                            1,
+			`tenant_resolutions_total{result="pbx"}`:                            2,
+			`tenant_resolutions_total{result="domain"}`:                         2,
+			`tenant_resolutions_total{result="unknown"}`:                        0,
+			`tenant_resolutions_total{result="ambiguous"}`:                      0,
 			`route_decisions_total{reason="token"}`:                             1,
 			`route_decisions_total{reason="unknown_token"}`:                     1,
 			`tenant_invite_final_total{class="2xx",setid="20"}`:                 1,
@@ -197,6 +201,27 @@ func TestMetrics_Values(t *testing.T) {
 		} {
 			if got := all.value(w, series); got != want {
 				w.Errorf("%s is %v, want %v", series, got, want)
+			}
+		}
+	})
+}
+
+// TestMetrics_Resolutions: a request counts by what told whose it is. P-12, P-17.
+func TestMetrics_Resolutions(t *testing.T) {
+	inWorld(t, sharedPBX, func(w *world) {
+		w.public("401", "a.test").at(w.a) // REGISTER, 401, REGISTER
+		w.public("401", "b.test").at(w.a)
+		w.a.refused(404, "MESSAGE", "sip:409@a.test")
+		w.a.refused(404, "MESSAGE", "sip:401@192.0.2.1:5060")
+		w.a.Send(proxyAt, w.a.Request("OPTIONS", "sip:192.0.2.1:5060")) // for the proxy
+		w.answer(w.a.Peer, 200)
+		stranger := w.stranger()
+		stranger.Send(proxyAt, stranger.Request("MESSAGE", "sip:401@nobody.test"))
+		w.quiet()
+		all := scrape(w, w.proxy)
+		for result, want := range map[string]float64{"pbx": 1, "domain": 4, "ambiguous": 1, "unknown": 1} {
+			if got := all.value(w, `tenant_resolutions_total{result="`+result+`"}`); got != want {
+				w.Errorf("%s is %v, want %v", result, got, want)
 			}
 		}
 	})
