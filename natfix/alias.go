@@ -47,6 +47,7 @@ const (
 type Aliaser struct {
 	encoding *base64.Encoding
 	macs     sync.Pool // of *macState
+	former   *Aliaser  // with the secret before; nil: none
 }
 
 // macState is what one computation needs; pooled, since a hash.Hash makes its
@@ -58,19 +59,24 @@ type macState struct {
 }
 
 // NewAliaser returns an Aliaser for secret, which must be random and the same
-// on all instances of a proxy. It keeps no reference to secret. A secret of
-// less than 16 bytes is ErrSecret.
-func NewAliaser(secret []byte) (*Aliaser, error) {
+// on all instances of a proxy. What was made with a former secret is read as
+// well, so that a new one ends no call. It keeps no reference to any of them. A
+// secret of less than 16 bytes is ErrSecret.
+func NewAliaser(secret []byte, former ...[]byte) (a *Aliaser, err error) {
 	if len(secret) < minSecret {
 		return nil, ErrSecret
 	}
 	key := append([]byte(nil), secret...)
-	return &Aliaser{
+	a = &Aliaser{
 		encoding: base64.RawURLEncoding.Strict(),
 		macs: sync.Pool{New: func() any {
 			return &macState{hash: hmac.New(sha256.New, key)}
 		}},
-	}, nil
+	}
+	if len(former) > 0 {
+		a.former, err = NewAliaser(former[0], former[1:]...)
+	}
+	return a, err
 }
 
 // Append appends uri to dst with an alias parameter for flow, placed behind the
@@ -122,6 +128,9 @@ func (a *Aliaser) Parse(uri string) (flow location.Flow, rest string, err error)
 	}
 	payload := len(buf) - macSize
 	if !hmac.Equal(m.of(buf[:payload]), buf[payload:]) {
+		if a.former != nil {
+			return a.former.Parse(uri)
+		}
 		return location.Flow{}, uri, ErrForged
 	}
 	if end == len(uri) {

@@ -42,6 +42,31 @@ func TestNewAliaser_CopiesTheSecret(t *testing.T) {
 	}
 }
 
+// P-48: after a secret was replaced, what was made with it counts until it is
+// forgotten.
+func TestAliaser_FormerSecrets(t *testing.T) {
+	first, second := []byte("the first of three"), []byte("the second of three")
+	uri, _ := newAliaser(t, first).Append(nil, "sip:401@10.0.0.1", flow)
+	now, err := natfix.NewAliaser(secret, second, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, rest, err := now.Parse(string(uri)); got != flow || rest != "sip:401@10.0.0.1" || err != nil {
+		t.Errorf("%v, %s, %v", got, rest, err)
+	}
+	mine, _ := now.Append(nil, "sip:401@10.0.0.1", flow)
+	if _, _, err := newAliaser(t, secret).Parse(string(mine)); err != nil {
+		t.Errorf("made with another secret than the present one: %v", err)
+	}
+	later, _ := natfix.NewAliaser(secret, second)
+	if _, _, err := later.Parse(string(uri)); !errors.Is(err, natfix.ErrForged) {
+		t.Errorf("err = %v, want ErrForged", err)
+	}
+	if _, err := natfix.NewAliaser(secret, first, secret[:15]); !errors.Is(err, natfix.ErrSecret) {
+		t.Errorf("err = %v, want ErrSecret", err)
+	}
+}
+
 // TestAliaser_Place checks where the parameter goes, and that taking it out
 // leaves the URI as it was.
 func TestAliaser_Place(t *testing.T) {

@@ -129,7 +129,7 @@ func (p *Proxy) mayReach(began proof, fromPBX bool, pbx []*tenant.Tenant, to loc
 	}
 	table := p.state.Load().tenants
 	return p.free(to, func(a location.AOR) bool {
-		if began != (proof{}) && p.seal.domain(a.Domain()) == began.domain { // whoever has that now
+		if began.of(a.Domain()) { // whoever has that now
 			return true
 		}
 		tn, served := table.Domain(a.Domain())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/internal/simnet"
 	"github.com/sipward/sipward/internal/siptestx"
 )
@@ -205,6 +206,31 @@ func TestDialog_SurvivesRestart(t *testing.T) {
 		}
 		conversation(in, phoneIn)
 		conversation(phoneOut, out)
+	})
+}
+
+// TestDialog_NewSecret: a secret that replaces another one ends no call, as long as
+// that is among the former ones, and is one for strangers after that. P-48.
+func TestDialog_NewSecret(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		first := w.cfg.Secret
+		secrets := func(now config.Secret, former ...config.Secret) {
+			w.cfg.Secret, w.cfg.Former = now, former
+			w.restart()
+		}
+		ph := w.behind(simnet.Symmetric, "401", "a.test")
+		in, phoneIn := callIn(w.a, ph.at(w.a), ph)
+		out, phoneOut := callOut(ph, w.a)
+		secrets("the second of secrets", first)
+		conversation(in, phoneIn)
+		conversation(phoneOut, out)
+		later, phoneLater := callIn(w.a, ph.at(w.a), ph)
+		secrets("the second of secrets")
+		conversation(later, phoneLater)
+		for _, s := range []*side{in, phoneIn} {
+			s.peer.Send(s.to, s.text("BYE"))
+			w.answer(s.peer, 481)
+		}
 	})
 }
 

@@ -152,13 +152,18 @@ type handler Proxy
 
 // makeKeys derives what authenticates our own tokens.
 func (p *Proxy) makeKeys() error {
-	key, err := p.cfg.TokenKey(func() (string, error) { return config.MachineID(os.DirFS("/")) })
+	keys, err := p.cfg.TokenKeys(func() (string, error) { return config.MachineID(os.DirFS("/")) })
 	if err != nil {
 		p.log.Warn("calls in progress will not survive a restart", "err", err)
-		rand.Read(key[:])
+		keys = make([][32]byte, 1)
+		rand.Read(keys[0][:])
 	}
-	p.seal = newSeal(key)
-	p.alias, err = natfix.NewAliaser(key[:])
+	p.seal = newSeal(keys[0], keys[1:]...)
+	var former [][]byte
+	for i := range keys[1:] {
+		former = append(former, keys[1+i][:])
+	}
+	p.alias, err = natfix.NewAliaser(keys[0][:], former...)
 	return err
 }
 

@@ -18,10 +18,18 @@ import (
 // seal makes what the proxy writes into messages to know it again when it
 // comes back, and that nobody else can make. It has no state but its key, so
 // all of it outlives the process.
-type seal struct{ macs sync.Pool }
+type seal struct {
+	macs   sync.Pool
+	former *seal // with the key before this one, which is known again; nil: none
+}
 
-func newSeal(key [32]byte) *seal {
-	return &seal{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key[:]) }}}
+// newSeal returns one that makes everything with key.
+func newSeal(key [32]byte, former ...[32]byte) *seal {
+	s := &seal{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key[:]) }}}
+	if len(former) > 0 {
+		s.former = newSeal(former[0], former[1:]...)
+	}
+	return s
 }
 
 var encoding = base64.RawURLEncoding
@@ -64,9 +72,13 @@ const (
 // proof is what our Record-Route says of its dialog, so that requests in it are
 // judged by how it began and not by what tenants and PBXes are now.
 type proof struct {
+	by     *seal            // with the key of which it was made
 	pbx    netip.AddrPort   // the PBX
 	domain [domainSize]byte // stands for the domain of the phone
 }
+
+// of reports whether the dialog is that of a phone of a domain.
+func (p proof) of(domain string) bool { return p.by != nil && p.by.domain(domain) == p.domain }
 
 // domain returns what stands for a domain.
 func (s *seal) domain(domain string) (short [domainSize]byte) {
@@ -106,8 +118,12 @@ func (s *seal) proves(uri, callID string) (p proof, ok bool) {
 	payload := b[proofSize:]
 	want := s.dialog(callID, payload)
 	if subtle.ConstantTimeCompare(b[:proofSize], want[:]) != 1 {
+		if s.former != nil {
+			return s.former.proves(uri, callID)
+		}
 		return p, false
 	}
+	p.by = s
 	address := payload[:len(payload)-domainSize-2]
 	port := payload[len(address):]
 	copy(p.domain[:], port[2:])

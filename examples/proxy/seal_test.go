@@ -69,7 +69,7 @@ func TestSeal_Proves(t *testing.T) {
 		params := s.routeParams("call", pbx, "a.test")
 		good := "sip:192.0.2.1:5060;lr" + params
 		for _, uri := range []string{good, good + ";x=y", "sip:192.0.2.1" + params + ";lr"} {
-			if got, ok := s.proves(uri, "call"); !ok || got != (proof{pbx, s.domain("a.test")}) {
+			if got, ok := s.proves(uri, "call"); !ok || got != (proof{s, pbx, s.domain("a.test")}) {
 				t.Errorf("%s proves %+v, %v", uri, got, ok)
 			}
 		}

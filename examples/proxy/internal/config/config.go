@@ -27,11 +27,12 @@ import (
 // Config is the configuration of the proxy. Get one from [Load], [Parse] or
 // [Default]; the zero Config is not usable. It prints without its secrets.
 type Config struct {
-	Listen    []Listener     `yaml:"listen"`    // at least one
-	Advertise Advertise      `yaml:"advertise"` // zero: every listener advertises its own address
-	Admin     netip.AddrPort `yaml:"admin"`     // metrics, health and profiles; zero: off
-	Database  Secret         `yaml:"database"`  // go-sql-driver DSN; empty: none
-	Secret    Secret         `yaml:"secret"`    // see TokenKey; empty: the machine's id stands in
+	Listen    []Listener     `yaml:"listen"`         // at least one
+	Advertise Advertise      `yaml:"advertise"`      // zero: every listener advertises its own address
+	Admin     netip.AddrPort `yaml:"admin"`          // metrics, health and profiles; zero: off
+	Database  Secret         `yaml:"database"`       // go-sql-driver DSN; empty: none
+	Secret    Secret         `yaml:"secret"`         // see TokenKeys; empty: the machine's id stands in
+	Former    []Secret       `yaml:"former_secrets"` // see TokenKeys
 	Store     Store          `yaml:"store"`
 	Cache     Cache          `yaml:"cache"`
 

@@ -208,6 +208,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 
 		// Secrets are not printed.
 		{"secret: short", `f:1: secret: too short, want at least 16 characters`},
+		{`former_secrets: [sixteen characters, short]`, `f:1: former_secrets[1]: too short, want at least 16 characters`},
 		{"secret: {a: b}", `f:1: secret: want a single value, not keys`},
 	}
 	for _, tt := range tests {

@@ -35,26 +35,35 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue implements [slog.LogValuer].
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// TokenKey returns the key for the tokens and aliases that the proxy writes
-// into messages. It is derived from Secret or, if that is empty, from what
-// machineID returns, so that calls survive a restart of the proxy. The error
+// TokenKeys returns the keys for the tokens and aliases that the proxy writes
+// into messages: the one to write with, and those of the former secrets, which
+// are read still. The first is derived from Secret or, if that is empty, from
+// what machineID returns, so that calls survive a restart of the proxy. The error
 // is that of machineID; the caller may then use a random key, with which they
 // do not. See [MachineID].
-func (c *Config) TokenKey(machineID func() (string, error)) (key [32]byte, err error) {
+func (c *Config) TokenKeys(machineID func() (string, error)) (keys [][32]byte, err error) {
 	from, salt := string(c.Secret), "secret"
 	if from == "" {
 		if from, err = machineID(); err != nil {
-			return key, err
+			return nil, err
 		}
 		salt = "machine"
 	}
-	// The machine's id is known to more programs than this one, so it must not
-	// be used as it is: see machine-id(5).
-	k, err := hkdf.Key(sha256.New, []byte(from), []byte(salt), "sipward token key", len(key))
-	if err != nil {
-		return key, fmt.Errorf("config: token key: %w", err)
+	keys = append(keys, tokenKey(from, salt))
+	for _, s := range c.Former {
+		keys = append(keys, tokenKey(string(s), "secret"))
 	}
-	return [32]byte(k), nil
+	return keys, nil
+}
+
+// tokenKey derives a key. The machine's id is known to more programs than this one,
+// so it must not be used as it is: see machine-id(5).
+func tokenKey(from, salt string) [32]byte {
+	k, err := hkdf.Key(sha256.New, []byte(from), []byte(salt), "sipward token key", 32)
+	if err != nil {
+		panic(err) // no hash is too short for 32 bytes
+	}
+	return [32]byte(k)
 }
 
 // MachineID returns the id that systemd or D-Bus have given the machine. The

@@ -24,6 +24,7 @@ const (
 func TestConfig_PrintsWithoutSecrets(t *testing.T) {
 	c := config.Default()
 	c.Secret, c.Database = hiddenSecret, hiddenDatabase
+	c.Former = []config.Secret{hiddenSecret}
 
 	var logged bytes.Buffer
 	for _, h := range []slog.Handler{slog.NewTextHandler(&logged, nil), slog.NewJSONHandler(&logged, nil)} {
@@ -72,16 +73,16 @@ func TestConfig_LogValue(t *testing.T) {
 	}
 }
 
-func TestTokenKey(t *testing.T) {
+func TestTokenKeys(t *testing.T) {
 	machine := func(id string) func() (string, error) { return func() (string, error) { return id, nil } }
 	key := func(secret config.Secret, id string) [32]byte {
 		t.Helper()
 		c := config.Config{Secret: secret}
-		k, err := c.TokenKey(machine(id))
-		if err != nil {
-			t.Fatal(err)
+		keys, err := c.TokenKeys(machine(id))
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("%d keys, %v", len(keys), err)
 		}
-		return k
+		return keys[0]
 	}
 	if first, again := key("", "a"), key("", "a"); first != again {
 		t.Error("a restart on the same machine changes the key")
@@ -95,10 +96,31 @@ func TestTokenKey(t *testing.T) {
 	}
 }
 
-func TestTokenKey_NoMachineID(t *testing.T) {
+// A secret that was replaced has the key that it had.
+func TestTokenKeys_Former(t *testing.T) {
+	none := func() (string, error) { return "", errors.New("no id") }
+	c := config.Config{Secret: "b", Former: []config.Secret{"a", "c"}}
+	got, err := c.TokenKeys(none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][32]byte
+	for _, s := range []config.Secret{"b", "a", "c"} {
+		keys, err := (&config.Config{Secret: s}).TokenKeys(none)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, keys...)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTokenKeys_NoMachineID(t *testing.T) {
 	want := errors.New("no id")
 	c := config.Default()
-	if _, err := c.TokenKey(func() (string, error) { return "", want }); !errors.Is(err, want) {
+	if _, err := c.TokenKeys(func() (string, error) { return "", want }); !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
 }

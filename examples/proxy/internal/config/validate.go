@@ -60,6 +60,11 @@ func (v *validator) secrets() {
 	if n := utf8.RuneCountInString(string(v.Secret)); n > 0 && n < minSecret {
 		v.fault("secret", "too short, want at least %d characters", minSecret)
 	}
+	for i, s := range v.Former {
+		if utf8.RuneCountInString(string(s)) < minSecret {
+			v.fault(index("former_secrets", i), "too short, want at least %d characters", minSecret)
+		}
+	}
 }
 
 // certificate checks that listeners for TLS have a certificate, and that it has a
