@@ -2,7 +2,6 @@ package location
 
 import (
 	"hash/maphash"
-	"slices"
 	"sync"
 )
 
@@ -71,17 +70,15 @@ func (x *flowIndex) remove(r *record) {
 	r.byFlow = links{}
 }
 
-// lookup returns the AORs of the live records with the transport and remote
-// address of f, each once.
-func (x *flowIndex) lookup(f Flow, now int64) []AOR {
+// has does what Memory.HasFlow says.
+func (x *flowIndex) has(f Flow, accept func(AOR) bool, now int64) bool {
 	s, key := x.shard(f)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var aors []AOR
 	for r := s.first[key]; r != nil; r = r.byFlow.next {
-		if r.liveAt(now) && r.remote == f.Remote && r.common.Value().transport == f.Transport && !slices.Contains(aors, r.aor()) {
-			aors = append(aors, r.aor())
+		if r.liveAt(now) && r.remote == f.Remote && r.common.Value().transport == f.Transport && (accept == nil || accept(r.aor())) {
+			return true
 		}
 	}
-	return aors
+	return false
 }

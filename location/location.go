@@ -71,10 +71,13 @@ type ContactFinder interface {
 // FlowFinder is an optional interface of stores that can tell whose phone is at
 // the far end of a flow.
 //
-// LookupFlow returns the AORs that have a live binding whose Flow has the
-// Transport and the Remote of f, each once, in no order. None is no error.
+// HasFlow reports whether there is a live binding whose Flow has the Transport
+// and the Remote of f, and whose AOR accept takes; a nil accept takes any. It
+// asks accept for one binding after the other, in no order, and stops when it
+// has its answer: there may be thousands on one flow. The store may be locked
+// meanwhile, so that accept must neither block nor call the store.
 type FlowFinder interface {
-	LookupFlow(ctx context.Context, f Flow) ([]AOR, error)
+	HasFlow(ctx context.Context, f Flow, accept func(AOR) bool) (bool, error)
 }
 
 // Lister is an optional interface of stores that can enumerate their live

@@ -129,12 +129,12 @@ func (m *Memory) LookupContact(ctx context.Context, contact AOR) ([]Entry, error
 	return es, nil
 }
 
-// LookupFlow implements [FlowFinder].
-func (m *Memory) LookupFlow(ctx context.Context, f Flow) ([]AOR, error) {
+// HasFlow implements [FlowFinder]. It calls accept with a part of m locked.
+func (m *Memory) HasFlow(ctx context.Context, f Flow, accept func(AOR) bool) (bool, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return false, err
 	}
-	return m.flows.lookup(f, micros(m.now())), nil
+	return m.flows.has(f, accept, micros(m.now())), nil
 }
 
 // All implements [Lister]. No lock is held while the loop's body runs. Beside

@@ -120,6 +120,28 @@ func BenchmarkMemory_Refresh(b *testing.B) {
 	}
 }
 
+// BenchmarkMemory_HasFlow is of a flow that many AORs are on, which is what a
+// gateway is, or somebody who wants to be expensive.
+func BenchmarkMemory_HasFlow(b *testing.B) {
+	const n = 10_000
+	m, phone := location.NewMemory(location.MemoryConfig{Now: func() time.Time { return benchStart }}), benchBinding(0)
+	for _, aor := range benchAORs(b, n) {
+		if err := m.Apply(b.Context(), aor, location.Change{Put: []location.Binding{phone}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, accept := range map[string]func(location.AOR) bool{"any": nil, "none": func(location.AOR) bool { return false }} {
+		b.Run(fmt.Sprintf("%s of %d", name, n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if has, err := m.HasFlow(b.Context(), phone.Flow, accept); has != (accept == nil) || err != nil {
+					b.Fatal(has, err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkMemory_Size reports the heap that a binding takes, with its AOR and
 // its part of all tables.
 func BenchmarkMemory_Size(b *testing.B) {

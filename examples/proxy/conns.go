@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"sync"
 
 	"github.com/sipward/sipward/examples/proxy/transport"
@@ -13,7 +12,7 @@ import (
 // them by now (R42).
 type conns struct {
 	mu   sync.Mutex
-	aors map[uint64][]location.AOR // by connection
+	aors map[uint64]map[location.AOR]struct{} // by connection
 }
 
 // registeredOn notes that a phone of aor has registered on f, unless that has
@@ -33,11 +32,14 @@ func (c *conns) add(f transport.Flow, aor location.AOR) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.aors == nil {
-		c.aors = map[uint64][]location.AOR{}
+		c.aors = map[uint64]map[location.AOR]struct{}{}
 	}
-	if id := f.ID(); !slices.Contains(c.aors[id], aor) {
-		c.aors[id] = append(c.aors[id], aor)
+	there := c.aors[f.ID()]
+	if there == nil {
+		there = map[location.AOR]struct{}{}
+		c.aors[f.ID()] = there
 	}
+	there[aor] = struct{}{}
 }
 
 // remove forgets a connection that has ended.
@@ -55,5 +57,6 @@ func (c *conns) has(f transport.Flow, aor location.AOR) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Contains(c.aors[f.ID()], aor)
+	_, ok := c.aors[f.ID()][aor]
+	return ok
 }

@@ -128,11 +128,11 @@ func (p *Proxy) mayReach(began proof, fromPBX bool, pbx []*tenant.Tenant, to loc
 		return true
 	}
 	table := p.state.Load().tenants
-	return p.free(to, func(a location.AOR) bool {
-		if began.of(a.Domain()) { // whoever has that now
+	return p.free(to, func(domain string) bool {
+		if began.of(domain) { // whoever has that now
 			return true
 		}
-		tn, served := table.Domain(a.Domain())
+		tn, served := table.Domain(domain)
 		return !served || slices.ContainsFunc(pbx, func(t *tenant.Tenant) bool { return t.SetID == tn.SetID }) // the table may be a new one
 	})
 }

@@ -34,8 +34,8 @@ func sourceOf(f transport.Flow) guard.Source {
 
 // live reports whether a phone is registered over this flow.
 func (p *Proxy) live(s guard.Source) bool {
-	there, err := p.flows.LookupFlow(context.Background(), location.Flow{Transport: s.Transport, Remote: s.Addr})
-	return err == nil && len(there) > 0
+	there, err := p.flows.HasFlow(context.Background(), location.Flow{Transport: s.Transport, Remote: s.Addr}, nil)
+	return err == nil && there
 }
 
 func (p *Proxy) onBan(e guard.Event) {

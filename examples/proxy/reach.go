@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -32,7 +31,7 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, erro
 	at := location.Flow{Transport: hop.Transport, Local: hop.Local, Remote: hop.Remote}
 	// A Contact proves nothing: whoever registers one that is somebody else's
 	// address must not make that phone ring.
-	if !b.Flow.Remote.IsValid() && !p.free(at, func(a location.AOR) bool { return a.Domain() == aor.Domain() }) {
+	if !b.Flow.Remote.IsValid() && !p.free(at, func(domain string) bool { return domain == aor.Domain() }) {
 		return relay.Target{}, errForeign
 	}
 	f, ok := p.find(at)
@@ -45,11 +44,19 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, erro
 	return relay.Target{}, errGone
 }
 
-// free reports whether the end of a flow is nobody's phone, or one of ours as
-// the caller sees it: a phone may have accounts in several tenants.
-func (p *Proxy) free(at location.Flow, ours func(location.AOR) bool) bool {
-	there, err := p.flows.LookupFlow(context.Background(), at)
-	return err == nil && (len(there) == 0 || slices.ContainsFunc(there, ours))
+// free reports whether the end of a flow is nobody's phone, or one of a domain
+// that is ours as the caller sees it: a phone may have accounts in several
+// tenants. Behind a gateway there may be thousands; each domain is asked for once.
+func (p *Proxy) free(at location.Flow, ours func(domain string) bool) bool {
+	asked := map[string]bool{}
+	accepted, err := p.flows.HasFlow(context.Background(), at, func(a location.AOR) bool {
+		if asked[a.Domain()] {
+			return false
+		}
+		asked[a.Domain()] = true
+		return ours(a.Domain())
+	})
+	return err == nil && (accepted || len(asked) == 0)
 }
 
 // find returns the way to a phone: over UDP from another listener if its own is

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/internal/simnet"
 	"github.com/sipward/sipward/internal/siptestx"
+	"github.com/sipward/sipward/location"
 )
 
 // TestTCP: a phone on TCP is called over the connection that it has opened, in
@@ -207,5 +210,32 @@ func TestReach_NeverAnotherTenantsPhone(t *testing.T) {
 		colleague.contact = thief.contact
 		reached := &phone{w: w, contact: colleague.contact, Peer: victim.Peer}
 		w.b.reaches(reached, "MESSAGE", colleague.at(w.b))
+	})
+}
+
+// TestReach_ManyUsersOnOneFlow: whoever has thousands of users on one socket does
+// not make it expensive to tell whose phone is there. P-45.
+func TestReach_ManyUsersOnOneFlow(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		at := location.Flow{Transport: "udp", Remote: netip.MustParseAddrPort("203.0.113.77:5060")}
+		for i := range 5000 {
+			aor, err := location.MakeAOR(fmt.Sprint(i), []string{"b.test", "c.test"}[i%2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := location.Binding{Contact: "sip:x@203.0.113.77", Flow: at, Expires: time.Now().Add(time.Minute)}
+			if err := w.proxy.store.Apply(t.Context(), aor, location.Change{Put: []location.Binding{b}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for domain, want := range map[string]bool{"a.test": false, "b.test": true} {
+			asked := 0
+			if got := w.proxy.free(at, func(of string) bool { asked++; return of == domain }); got != want || asked > 2 {
+				t.Errorf("for %s it is free: %v, asked %d times", domain, got, asked)
+			}
+		}
+		if source := (guard.Source{Addr: at.Remote, Transport: at.Transport}); !w.proxy.live(source) {
+			t.Error("nobody is there")
+		}
 	})
 }

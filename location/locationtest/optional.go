@@ -14,7 +14,7 @@ var optionalRules = []rule{
 	{"Lister", "All yields each live binding of all AORs exactly once, and no other.", checkLister},
 	{"ListerEnds", "All stops when its loop does, lets the loop use the store, and yields ctx's error once ctx is done.", checkListerEnds},
 	{"Purger", "Purge drops expired bindings, at most as many as it is told, returns how many, and no live one.", checkPurger},
-	{"FlowFinder", "LookupFlow finds who is live on a transport and remote address, through refreshes and new flows, and nobody else.", checkFlowFinder},
+	{"FlowFinder", "HasFlow finds who is live on a transport and remote address, through refreshes and new flows, and nobody else, and asks for no more than it must.", checkFlowFinder},
 	{"ContactFinder", "LookupContact finds the live bindings with that Contact user, of whichever AOR, in that domain only.", checkContactFinder},
 	{"ContactFinderFollows", "LookupContact sees each change of a Contact, and no expired binding.", checkContactFinderFollows},
 	{"ContactFinderOrder", "LookupContact orders as Lookup does, and then by AOR.", checkContactFinderOrder},
@@ -239,14 +239,24 @@ func checkFlowFinder(f *fixture) {
 	}
 	want := func(flow location.Flow, want ...location.AOR) {
 		f.Helper()
-		got, err := finder.LookupFlow(f.Context(), flow)
-		if err != nil {
-			f.Fatal(err)
+		has := func(accept func(location.AOR) bool, want bool) {
+			f.Helper()
+			if got, err := finder.HasFlow(f.Context(), flow, accept); got != want || err != nil {
+				f.Errorf("HasFlow(%v) = %v, %v; want %v", flow, got, err, want)
+			}
 		}
-		slices.SortFunc(got, location.AOR.Compare)
+		var all []location.AOR
+		has(nil, len(want) > 0)
+		has(func(a location.AOR) bool { all = append(all, a); return false }, false)
+		for _, aor := range want {
+			has(func(a location.AOR) bool { return a == aor }, true)
+		}
+		asked := 0
+		has(func(location.AOR) bool { asked++; return true }, len(want) > 0)
+		slices.SortFunc(all, location.AOR.Compare)
 		slices.SortFunc(want, location.AOR.Compare)
-		if !slices.Equal(got, want) {
-			f.Errorf("LookupFlow(%v) = %v, want %v", flow, got, want)
+		if !slices.Equal(all, want) || asked > 1 {
+			f.Errorf("HasFlow(%v) asks for %v, and for %d if the first will do; want %v", flow, all, asked, want)
 		}
 	}
 	a, b := f.aor("201", "a.example"), f.aor("201", "b.example")
@@ -269,4 +279,7 @@ func checkFlowFinder(f *fixture) {
 	want(other.Flow)
 	f.clock.Advance(24 * time.Hour)
 	want(moved.Flow)
+	if _, err := finder.HasFlow(done(), moved.Flow, nil); !errors.Is(err, context.Canceled) {
+		f.Errorf("with ctx done: error %v", err)
+	}
 }
