@@ -110,8 +110,8 @@ func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, fromPBX bo
 	}
 	if t.Flow == (transport.Flow{}) && t.Remote != began.pbx && p.mirror != nil {
 		later := sync.OnceFunc(func() { c.Resume(send) })
-		if p.mirror.WhenLoaded(later) {
-			time.AfterFunc(holdTime, later) // nobody knows when the database will be back
+		if stop := p.mirror.WhenLoaded(later); stop != nil {
+			time.AfterFunc(holdTime, func() { stop(); later() }) // nobody knows when the database will be back
 			return
 		}
 	}

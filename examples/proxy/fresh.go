@@ -85,8 +85,10 @@ func (p *Proxy) refreshed(c *relay.Context, f *fresh) bool {
 	}
 	var missing atomic.Int32
 	missing.Store(1) // ours, until all reads are begun
+	// A read can know done for longer than the request waits; the Once does not
+	// know the request by then.
 	retry := sync.OnceFunc(func() { p.retryRegistered(c, f.stale) })
-	timer := time.AfterFunc(holdTime, retry)
+	var timer *time.Timer
 	done := func() {
 		if missing.Add(-1) == 0 && timer.Stop() {
 			retry()
@@ -97,11 +99,16 @@ func (p *Proxy) refreshed(c *relay.Context, f *fresh) bool {
 			missing.Add(-1)
 		}
 	}
+	late := retry
 	if f.loading {
-		if missing.Add(1); !p.mirror.WhenLoaded(done) {
+		missing.Add(1)
+		if stop := p.mirror.WhenLoaded(done); stop != nil {
+			late = func() { stop(); retry() }
+		} else {
 			missing.Add(-1)
 		}
 	}
+	timer = time.AfterFunc(holdTime, late) // ours is missing: nobody has stopped it yet
 	done()
 	return true
 }

@@ -10,6 +10,13 @@ import (
 // Compact writes the journal anew, as Run does when it is large.
 func (s *Store) Compact() error { return s.compact() }
 
+// Waiting returns how many wait for all to be loaded.
+func (s *Store) Waiting() int {
+	s.loadMu.Lock()
+	defer s.loadMu.Unlock()
+	return len(s.onLoad)
+}
+
 // BreakJournal makes all writes to the current segment fail as on a full disk,
 // until the returned func is called: the file cannot be written.
 func (s *Store) BreakJournal() (repair func(), err error) {

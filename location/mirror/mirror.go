@@ -113,7 +113,7 @@ type Store struct {
 	loaded  atomic.Bool
 	healthy atomic.Bool // the backend did what it was asked last
 	loadMu  sync.Mutex
-	onLoad  []func() // guarded by loadMu
+	onLoad  map[*func()]struct{} // guarded by loadMu
 	counters
 }
 
@@ -139,6 +139,7 @@ func Open(cfg Config) (*Store, error) {
 		seed:   maphash.MakeSeed(),
 		reads:  make(chan *read, maxReads),
 		tried:  make(chan struct{}),
+		onLoad: map[*func()]struct{}{},
 	}
 	s.queue.wake = make(chan struct{}, 1)
 	for i := range s.stripes {

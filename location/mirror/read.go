@@ -3,6 +3,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -69,15 +70,21 @@ func (s *Store) Loaded() bool { return s.loaded.Load() }
 func (s *Store) Healthy() bool { return s.healthy.Load() }
 
 // WhenLoaded calls done, from another goroutine, when [Store.Loaded] is true, or
-// when Run ends. It returns false, and never calls done, if it is true already.
-func (s *Store) WhenLoaded(done func()) bool {
+// when Run ends. Who no longer waits calls stop, so that nothing is kept for it;
+// done may be running by then. If it is true already, done is never called and
+// stop is nil.
+func (s *Store) WhenLoaded(done func()) (stop func()) {
 	s.loadMu.Lock()
 	defer s.loadMu.Unlock()
 	if s.loaded.Load() {
-		return false
+		return nil
 	}
-	s.onLoad = append(s.onLoad, done)
-	return true
+	s.onLoad[&done] = struct{}{}
+	return func() {
+		s.loadMu.Lock()
+		defer s.loadMu.Unlock()
+		delete(s.onLoad, &done)
+	}
 }
 
 // endLoad calls those that wait for all to be loaded, which it is unless Run has
@@ -85,11 +92,11 @@ func (s *Store) WhenLoaded(done func()) bool {
 func (s *Store) endLoad(loaded bool) {
 	s.loadMu.Lock()
 	s.loaded.Store(loaded)
-	waiting := s.onLoad
-	s.onLoad = nil
+	waiting := slices.Collect(maps.Keys(s.onLoad))
+	clear(s.onLoad)
 	s.loadMu.Unlock()
 	for _, done := range waiting {
-		done()
+		(*done)()
 	}
 }
 

@@ -253,13 +253,19 @@ func TestStore_Check(t *testing.T) {
 			t.Errorf("Lookup = %v, want ErrUnknown and the backend's", err)
 		}
 		loaded := make(chan struct{})
-		if s.Loaded() || s.Certain() || !s.WhenLoaded(func() { close(loaded) }) {
+		if s.Loaded() || s.Certain() || s.WhenLoaded(func() { close(loaded) }) == nil {
 			t.Error("it says that all is loaded")
+		}
+		for range 1000 { // whoever waits no longer leaves nothing behind
+			s.WhenLoaded(func() { t.Error("called after stop") })()
+		}
+		if n := s.Waiting(); n != 1 {
+			t.Errorf("%d wait", n)
 		}
 		b.fail(nil)
 		close(release)
 		<-loaded
-		if s.WhenLoaded(func() { t.Error("called") }) || !s.Certain() {
+		if s.WhenLoaded(func() { t.Error("called") }) != nil || !s.Certain() {
 			t.Error("it says that not all is loaded")
 		}
 		if stale, err := s.Check(other); stale || err != nil || !s.Loaded() {
