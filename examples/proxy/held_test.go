@@ -221,6 +221,40 @@ func TestPending_Races(t *testing.T) {
 	})
 }
 
+// TestPending_Overlapping: while there is always a REGISTER on its way, what has
+// waited long enough leaves nothing; when there is none, the others go on in the
+// order in which they came. P-05.
+func TestPending_Overlapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPending()
+		aor, err := location.MakeAOR("401", "a.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := []location.AOR{aor}
+		p.add(key)
+		var late atomic.Int64
+		for range 10 {
+			p.add(key)
+			p.wait(aor, func() { late.Add(1) })
+			time.Sleep(2 * holdTime)
+			p.done(key)
+		}
+		synctest.Wait()
+		if left := p.on[aor].waiting.Len(); left != 0 || late.Load() != 10 {
+			t.Errorf("%d are left, and %d went on", left, late.Load())
+		}
+		var got []int
+		for i := range 10 {
+			p.wait(aor, func() { got = append(got, i) })
+		}
+		p.done(key)
+		if len(got) != 10 || !slices.IsSorted(got) {
+			t.Errorf("they went on as %v", got)
+		}
+	})
+}
+
 // TestPending_IsBounded: no more than maxHeld wait.
 func TestPending_IsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

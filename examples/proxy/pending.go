@@ -1,6 +1,7 @@
 package main
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -27,10 +28,12 @@ type pending struct {
 // inFlight is what is known of the REGISTERs with one key.
 type inFlight struct {
 	count   int
-	waiting []*held
+	waiting list.List // of *held, as they came
 }
 
 type held struct {
+	in    *inFlight
+	at    *list.Element // of in.waiting
 	timer *time.Timer
 	once  sync.Once
 	retry func()
@@ -79,7 +82,9 @@ func (p *pending) done(keys []location.AOR) {
 	for _, k := range keys {
 		f := p.on[k]
 		if f.count--; f.count == 0 {
-			waiting = append(waiting, f.waiting...)
+			for e := f.waiting.Front(); e != nil; e = e.Next() {
+				waiting = append(waiting, e.Value.(*held))
+			}
 			delete(p.on, k)
 		}
 	}
@@ -108,9 +113,9 @@ func (p *pending) wait(key location.AOR, retry func()) bool {
 		return false
 	}
 	p.held++
-	h := &held{retry: retry}
+	h := &held{in: f, retry: retry}
 	h.timer = time.AfterFunc(holdTime, func() { p.release(h) })
-	f.waiting = append(f.waiting, h)
+	h.at = f.waiting.PushBack(h)
 	return true
 }
 
@@ -118,6 +123,7 @@ func (p *pending) release(h *held) {
 	h.once.Do(func() {
 		p.mu.Lock()
 		p.held--
+		h.in.waiting.Remove(h.at)
 		p.mu.Unlock()
 		h.retry()
 	})
