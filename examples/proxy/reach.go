@@ -47,6 +47,8 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, erro
 // free reports whether the end of a flow is nobody's phone, or one of a domain
 // that is ours as the caller sees it: a phone may have accounts in several
 // tenants. Behind a gateway there may be thousands; each domain is asked for once.
+// A phone that is reached at its Contact does not count: it proves nothing, and
+// who names an address could deny it to the phone that is there.
 func (p *Proxy) free(at location.Flow, ours func(domain string) bool) bool {
 	asked := map[string]bool{}
 	accepted, err := p.flows.HasFlow(context.Background(), at, func(a location.AOR) bool {

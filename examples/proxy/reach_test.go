@@ -213,6 +213,19 @@ func TestReach_NeverAnotherTenantsPhone(t *testing.T) {
 	})
 }
 
+// TestReach_NobodyTakesAnAddress: a Contact that another tenant has claimed before
+// still reaches the phone that is there.
+func TestReach_NobodyTakesAnAddress(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		squatter, ph := w.public("401", "a.test"), w.public("401", "b.test")
+		ph.contact = "<sip:401@203.0.113.201:5070>"
+		squatter.contact = ph.contact
+		at := &phone{w: w, contact: ph.contact, Peer: w.elsewhere(ph, "203.0.113.201:5070")}
+		squatter.at(w.a)
+		w.b.reaches(at, "INVITE", ph.at(w.b))
+	})
+}
+
 // TestReach_ManyUsersOnOneFlow: whoever has thousands of users on one socket does
 // not make it expensive to tell whose phone is there. P-45.
 func TestReach_ManyUsersOnOneFlow(t *testing.T) {
