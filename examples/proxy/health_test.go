@@ -1,25 +1,16 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
-	"github.com/sipward/sipward/internal/mysqltest"
 	"github.com/sipward/sipward/internal/siptestx"
 	"github.com/sipward/sipward/tenant/mysqltenant"
 )
@@ -201,64 +192,4 @@ tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]
 			t.Errorf("%+v", got)
 		}
 	})
-}
-
-// TestTransitions_Webhook: what happened is told in JSON, and a hook that fails
-// is an error and not a panic.
-func TestTransitions_Webhook(t *testing.T) {
-	var got transition
-	status := http.StatusNoContent
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
-			t.Error(err)
-		}
-		w.WriteHeader(status)
-	}))
-	defer server.Close()
-	p := &Proxy{cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	p.cfg.Dispatcher.Webhook = config.WebURL(server.URL)
-	e := dispatcher.Event{
-		Destination: dispatcher.Destination{SetID: 10, URI: "sip:10.0.1.10"},
-		From:        dispatcher.Active, To: dispatcher.Probing, Cause: "probe: timeout", At: time.Unix(1_700_000_000, 0).UTC(),
-	}
-	hooks := newTransitions(p)
-	if err := hooks.post(context.Background(), e); err != nil {
-		t.Fatal(err)
-	}
-	if want := (transition{10, "sip:10.0.1.10", "active", "probing", "probe: timeout", e.At}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	status = http.StatusTeapot
-	if err := hooks.post(context.Background(), e); err == nil || !strings.Contains(err.Error(), "418") {
-		t.Errorf("a hook that fails: %v", err)
-	}
-}
-
-// TestTransitions_WriteState: the table learns it, but never over what an
-// operator has set.
-func TestTransitions_WriteState(t *testing.T) {
-	db := mysqltest.DB(t)
-	createTables(t, db)
-	exec(t, db, "INSERT INTO dispatcher (setid, destination, state) VALUES (10, 'sip:10.0.1.10', 0), (10, 'sip:10.0.1.11', 1)")
-	p := &Proxy{cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil)), db: db}
-	p.cfg.Dispatcher.WriteState = true
-	p.state.Store(&state{rows: map[string]bool{"sip:10.0.1.10": true, "sip:10.0.1.11": true}})
-	hooks := newTransitions(p)
-	var states []int
-	for _, uri := range []string{"sip:10.0.1.10", "sip:10.0.1.11", "sip:10.0.1.12"} {
-		e := dispatcher.Event{Destination: dispatcher.Destination{SetID: 10, URI: uri}, To: dispatcher.Probing}
-		if err := hooks.write(t.Context(), e); err != nil {
-			t.Error(err)
-		}
-	}
-	for id := range 2 {
-		var state int
-		if err := db.QueryRow("SELECT state FROM dispatcher WHERE destination = ?", fmt.Sprintf("sip:10.0.1.%d", 10+id)).Scan(&state); err != nil {
-			t.Fatal(err)
-		}
-		states = append(states, state)
-	}
-	if !slices.Equal(states, []int{2, 1}) {
-		t.Errorf("states %v, want 2 and 1", states)
-	}
 }

@@ -5,6 +5,14 @@ import (
 	"github.com/sipward/sipward/location"
 )
 
+// identity is what tells one destination from another.
+type identity struct {
+	set         int
+	uri, socket string
+}
+
+func identityOf(d *dispatcher.Destination) identity { return identity{d.SetID, d.URI, d.Socket} }
+
 // expand returns destinations as the dispatcher watches them: one that has a name
 // is one PBX for each address of it, so that one that is dead is not tried
 // because another one is alive. Each has the weight of the name.
