@@ -48,12 +48,14 @@ type source struct {
 	tables *tables // nil: no database
 
 	// What is in force, and what it was made of.
-	file     *config.Config
-	rows     *rows // nil: none yet
-	fleet    fleet
-	problems []problem
+	file  *config.Config
+	rows  *rows // nil: none yet
+	fleet fleet
+	found []problem // in it
 
+	fault           error     // why the file is not the one that was last to be read; nil if it is
 	down            error     // why the database was not read; nil if it was
+	problems        []problem // all, as the log has them
 	rowsAt, namesAt time.Time // when the next load is due; zero: never
 	stats           atomic.Pointer[sourceStats]
 }
@@ -66,7 +68,7 @@ type sourceStats struct {
 	Loaded   time.Time `json:"loaded"`  // when file or database were last read without a fault
 	Changed  time.Time `json:"changed"` // when that last made a difference
 	Loads    uint64    `json:"loads"`
-	Failures uint64    `json:"failures"`        // of them
+	Failures uint64    `json:"failures"`        // of them: something was not read, or is still not used
 	Error    string    `json:"error,omitempty"` // of the last one
 
 	Tenants      int       `json:"tenants"`
@@ -104,7 +106,7 @@ func (s *source) part() part {
 // Run goes on trying, and until then there are the tenants of the file.
 func (s *source) Start(ctx context.Context) error {
 	changed, err := s.load(ctx, s.file, true)
-	s.record(changed, errors.Join(err, s.down))
+	s.record(changed, err)
 	return err
 }
 
@@ -164,7 +166,7 @@ func (s *source) poll(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	s.record(changed, errors.Join(err, s.down))
+	s.record(changed, err)
 	switch {
 	case err != nil:
 		s.cfg.Log.Error("tenants not reloaded: the old ones stay", "err", err)
@@ -186,9 +188,8 @@ func (s *source) reload(ctx context.Context, reread func() (*config.Config, erro
 	if ctx.Err() != nil {
 		return
 	}
-	err = errors.Join(fault, err, s.down)
-	s.record(changed, err)
-	if err != nil {
+	s.fault = errors.Join(fault, err) // a file that is read and not put in force is at fault too
+	if err := s.record(changed, nil); err != nil {
 		s.cfg.Log.Error("not reloaded in full: what is at fault stays as it was", "err", err)
 		return
 	}
@@ -237,8 +238,7 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 			return false, err
 		}
 	}
-	s.file, s.rows = file, db
-	s.setProblems(append(problems, more...))
+	s.file, s.rows, s.found = file, db, append(problems, more...)
 	return changed, nil
 }
 
@@ -279,8 +279,12 @@ func uniq(list []string) []string {
 	return slices.Compact(list)
 }
 
-// setProblems replaces the problems, and logs what is new and what is gone.
-func (s *source) setProblems(now []problem) {
+// setProblems collects the problems, and logs what is new and what is gone.
+func (s *source) setProblems() {
+	now := slices.Clone(s.found)
+	if s.fault != nil {
+		now = append(now, problem{Kind: problemFile, Text: s.fault.Error()})
+	}
 	if s.down != nil {
 		key := "down"
 		if errors.Is(s.down, mysqltenant.ErrSchema) {
@@ -293,8 +297,11 @@ func (s *source) setProblems(now []problem) {
 	s.problems = now
 }
 
-// record keeps what came of a load.
-func (s *source) record(changed bool, err error) {
+// record keeps what came of a load. It returns all that keeps something from being
+// in force: err, and what was at fault before and still is.
+func (s *source) record(changed bool, err error) error {
+	s.setProblems()
+	err = errors.Join(s.fault, err, s.down)
 	stats, now := s.Stats(), time.Now()
 	stats.Ready = s.tables == nil || s.rows != nil
 	stats.Loads++
@@ -310,4 +317,5 @@ func (s *source) record(changed bool, err error) {
 	}
 	stats.Tenants, stats.Destinations, stats.Problems = len(s.fleet.tenants), len(s.fleet.destinations), s.problems
 	s.stats.Store(&stats)
+	return err
 }

@@ -18,6 +18,7 @@ type problem struct {
 
 // The kinds of problems.
 const (
+	problemFile     = "file"     // it was to be read again and cannot be used, so that nothing of it changes
 	problemDatabase = "database" // it cannot be read, so that nothing of it changes
 	problemRow      = "row"      // a row of it makes no sense
 	problemConflict = "conflict" // two places say different things
@@ -35,7 +36,7 @@ func (p *problem) id() problem { return problem{p.Kind, cmp.Or(p.key, p.Text), "
 // logProblems logs what there is in now and was not before, and the reverse.
 func logProblems(log *slog.Logger, before, now []problem) {
 	logOnly(log, now, before, func(p *problem) (slog.Level, string) {
-		if p.Kind == problemDatabase {
+		if p.Kind == problemFile || p.Kind == problemDatabase {
 			return slog.LevelError, "tenants: problem" // nobody but an operator can help
 		}
 		return slog.LevelWarn, "tenants: problem"

@@ -172,8 +172,8 @@ func TestSource_IsConsistent(t *testing.T) {
 	})
 	for changes := 0; changes < 30 && !t.Failed(); {
 		changed, err := s.load(t.Context(), s.file, true)
-		if err != nil || s.down != nil || len(s.problems) > 0 {
-			t.Errorf("got %v, %v, %v", err, s.down, s.problems)
+		if err != nil || s.down != nil || len(s.found) > 0 {
+			t.Errorf("got %v, %v, %v", err, s.down, s.found)
 		}
 		if changed {
 			changes++
@@ -218,7 +218,7 @@ func TestSource_OneOutage(t *testing.T) {
 	l := newLoading(t, threeTenants, nil, nil)
 	for i := range 3 {
 		l.down = fmt.Errorf("read 127.0.0.1:%d: timeout", 40000+i)
-		l.setProblems(nil)
+		l.setProblems()
 	}
 	l.said("timeout")
 }

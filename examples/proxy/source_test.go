@@ -147,6 +147,40 @@ func TestSource_Stopped(t *testing.T) {
 	}
 }
 
+// TestSource_FileAtFault: a file that cannot be read changes nothing, which is
+// said once, and known until it is mended, however often other things are read.
+func TestSource_FileAtFault(t *testing.T) {
+	l := newLoading(t, threeTenants, nil, nil)
+	all := map[string]int{"a.test": 10, "b.test": 20, "c.test": 30}
+	reload := func(yaml string) {
+		l.reload(t.Context(), func() (*config.Config, error) { return readConfig(yaml) })
+	}
+	started := l.Stats().Loaded
+	reload("tenants: [{setid: ten}]")
+	l.said("kind=file", "not reloaded")
+	for range 3 {
+		l.again()
+		l.serves(all)
+		l.wantProblems(problemFile)
+		l.said()
+	}
+	if s := l.Stats(); s.Loads != 5 || s.Failures != 4 || !strings.Contains(s.Error, "setid") || !s.Loaded.Equal(started) || !s.Ready {
+		t.Errorf("got %+v", s)
+	}
+	if p := l.part(); !p.ready || !strings.HasPrefix(p.detail, "3 tenants with 3 destinations, 1 problems, not reloaded: ") {
+		t.Errorf("got %+v", p)
+	}
+	reload("tenants: [{setid: 0}]")
+	l.said("kind=file", "problem is gone", "not reloaded")
+	reload(strings.Replace(threeTenants, "c.test", "d.test", 1))
+	l.said("problem is gone", "msg=reloaded")
+	l.serves(map[string]int{"a.test": 10, "b.test": 20, "d.test": 30})
+	l.wantProblems()
+	if s := l.Stats(); s.Error != "" {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // TestSource_Fixed: what a running process cannot change is named.
 func TestSource_Fixed(t *testing.T) {
 	l := newLoading(t, threeTenants, nil, nil)

@@ -233,7 +233,7 @@ func tenantMetrics(take func() sourceStats) prometheus.Collector {
 			put(float64(s.Failures), "error")
 		}),
 		metrics.Gauges("tenant_problems", "What is wrong with tenants and PBXes, as /debug/state lists it.", []string{"kind"}, func(s S, put putFunc) {
-			n := map[string]int{problemDatabase: 0, problemRow: 0, problemConflict: 0, problemName: 0, problemSet: 0, problemShared: 0}
+			n := map[string]int{problemFile: 0, problemDatabase: 0, problemRow: 0, problemConflict: 0, problemName: 0, problemSet: 0, problemShared: 0}
 			for i := range s.Problems {
 				n[s.Problems[i].Kind]++
 			}
