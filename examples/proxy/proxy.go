@@ -91,52 +91,63 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		pending: newPending(),
 		lookup:  lookupHost,
 	}
-	if err := p.makeKeys(); err != nil {
-		return nil, err
+	if err := p.build(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
-	var err error
+	return p, nil
+}
+
+// build makes the parts, each of those before it. What it has taken when it fails is
+// given up by Close.
+func (p *Proxy) build(ctx context.Context) (err error) {
+	cfg, log := p.cfg, p.log
+	if err = p.makeKeys(); err != nil {
+		return err
+	}
 	if cfg.Database != "" {
 		if p.db, err = database.Open(string(cfg.Database)); err != nil {
-			return nil, err
+			return err
 		}
 		p.seclog = seclog.New(p.db, log)
 	}
 	if p.guard, err = p.newGuard(); err != nil {
-		return nil, errors.Join(err, p.closeDatabase())
+		return err
 	}
 	if p.metrics, err = metrics.New(metrics.Config{Tenants: cfg.Metrics.Tenants, Logger: log}); err != nil {
-		return nil, errors.Join(err, p.closeDatabase())
+		return err
 	}
 	p.transitions = newTransitions(p)
 	p.sets = p.newDispatcher()
 	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st) }, Log: log})
-	if err := p.source.Start(ctx); err != nil {
-		return nil, errors.Join(err, p.closeDatabase())
+	if err = p.source.Start(ctx); err != nil {
+		return err
 	}
 	p.bans = restoreBans(cfg, p.guard, log)
 	if p.bindings, err = openBindings(cfg, p.db, p); err != nil {
-		return nil, errors.Join(err, p.closeDatabase())
+		return err
 	}
 	if p.calls, err = openCalls(cfg, p.db, p.metrics, log); err != nil {
-		return nil, errors.Join(err, p.Close())
+		return err
 	}
 	if p.registrar, err = p.newRegistrar(); err != nil {
-		return nil, err
+		return err
 	}
 	if p.secure, err = newSecure(cfg.TLS); err != nil {
-		return nil, err
+		return err
 	}
 	if p.transport, err = transport.New(transport.Config{
 		Handler: (*handler)(p), Logger: log,
 		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName,
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	p.relay, err = relay.New(relay.Config{
+	if p.relay, err = relay.New(relay.Config{
 		Policy: p, Network: p.transport, Own: p.names.isOwn, SentBy: p.names.of, Observe: p.metrics.Observe, Logger: log,
 		T1: cfg.Timers.T1, T2: cfg.Timers.T2, NoReply: cfg.Timers.Branch, TimerC: cfg.Timers.C,
-	})
-	return p, errors.Join(err, p.measure())
+	}); err != nil {
+		return err
+	}
+	return p.measure()
 }
 
 // use makes st what counts from now on.
@@ -167,17 +178,14 @@ func (p *Proxy) makeKeys() error {
 	return err
 }
 
-// Close gives up what newProxy has taken. Call it when Run has returned, if that
-// was called.
+// Close gives up what newProxy has taken, or a part of it. Call it when Run has
+// returned, if that was called.
 func (p *Proxy) Close() error {
-	return errors.Join(p.calls.close(), p.bindings.close(), p.closeDatabase())
-}
-
-func (p *Proxy) closeDatabase() error {
-	if p.db == nil {
-		return nil
+	err := errors.Join(p.calls.close(), p.bindings.close())
+	if p.db != nil {
+		err = errors.Join(err, p.db.Close())
 	}
-	return p.db.Close()
+	return err
 }
 
 // Run opens the listeners and serves until ctx is done and what is in progress has

@@ -47,7 +47,7 @@ func openBindings(cfg *config.Config, db *sql.DB, p *Proxy) (*bindings, error) {
 	b.contacts, byContact = location.As[location.ContactFinder](b.store)
 	b.flows, byFlow = location.As[location.FlowFinder](b.store)
 	if !byContact || !byFlow {
-		return nil, errors.New("the location store cannot look up Contacts and flows")
+		return nil, errors.Join(errors.New("the location store cannot look up Contacts and flows"), b.close())
 	}
 	return b, nil
 }
@@ -108,9 +108,9 @@ func (b *bindings) run(ctx context.Context) error {
 // memory returns the table that all lookups are answered from.
 func (b *bindings) memory() (*location.Memory, bool) { return location.As[*location.Memory](b.store) }
 
-// close gives up what openBindings has taken.
+// close gives up what openBindings has taken. Nil has taken nothing.
 func (b *bindings) close() error {
-	if b.mirror == nil {
+	if b == nil || b.mirror == nil {
 		return nil
 	}
 	defer b.unlock()
