@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -318,30 +315,9 @@ func TestMetrics_Destinations(t *testing.T) {
 
 // TestMetrics_HTTP: they are where Prometheus looks for them.
 func TestMetrics_HTTP(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	res, err := http.Get(serveAdmin(t, newTestProxy(t, threeTenants)) + "/metrics")
 	if err != nil {
 		t.Fatal(err)
-	}
-	cfg := parseConfig(t, threeTenants)
-	cfg.Admin = netip.MustParseAddrPort(free.Addr().String())
-	free.Close()
-	p, err := newProxy(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() {
-		if err := p.admin(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	url := "http://" + cfg.Admin.String() + "/metrics"
-	res, err := http.Get(url)
-	for ; err != nil && t.Context().Err() == nil; res, err = http.Get(url) { // it does not listen yet
-		time.Sleep(time.Millisecond)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
