@@ -26,11 +26,9 @@ func (p *Proxy) drain(ctx context.Context, stop <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Drain)
 	defer cancel()
 	for p.open() > 0 {
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, drainStep) {
 			p.log.Warn("not all transactions have ended", "transactions", p.open())
 			return nil
-		case <-time.After(drainStep):
 		}
 	}
 	return nil

@@ -148,20 +148,17 @@ func (p *Proxy) noteDecision(c *relay.Context, d *route.Decision) {
 func (p *Proxy) observe(ctx context.Context) error {
 	const interval = 250 * time.Millisecond
 	var delays [4]time.Duration
+	overloaded := false
 	for i := 0; ; i++ {
 		due := time.Now().Add(interval)
-		timer := time.NewTimer(interval)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, interval) {
 			return nil
-		case <-timer.C:
 		}
 		now, s := time.Now(), p.relay.Stats().Transactions
 		delays[i%len(delays)] = now.Sub(due)
-		if p.guard.Observe(int(s.Servers+s.Clients), slices.Min(delays[:]), now) != p.overloaded.Load() {
-			p.overloaded.Store(!p.overloaded.Load())
-			p.log.Warn("overload", "now", p.overloaded.Load(), "transactions", s.Servers+s.Clients)
+		if p.guard.Observe(int(s.Servers+s.Clients), slices.Min(delays[:]), now) != overloaded {
+			overloaded = !overloaded
+			p.log.Warn("overload", "now", overloaded, "transactions", s.Servers+s.Clients)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
@@ -45,7 +46,6 @@ type Proxy struct {
 	bans        *bansFile
 	seclog      *seclog.Log // nil without a database
 	metrics     *metrics.Metrics
-	overloaded  atomic.Bool // as the log knows it
 	secure      secure
 	registrar   *registrar.Registrar
 	transport   *transport.Layer
@@ -204,46 +204,67 @@ func (p *Proxy) serve(ctx context.Context) error {
 	stop := ctx.Done()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	jobs := p.jobs(stop)
+	errs := make([]error, len(jobs))
 	var wg sync.WaitGroup
-	errs := make(chan error, 16) // more than there are parts
-	run := func(name string, f func(context.Context) error) {
+	for i, j := range jobs {
 		wg.Go(func() {
-			if err := f(ctx); err != nil {
-				errs <- fmt.Errorf("%s: %w", name, err)
+			defer cancel()
+			if err := j.run(ctx); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", j.name, err)
 			}
-			cancel()
 		})
-	}
-	run("drain", func(ctx context.Context) error { return p.drain(ctx, stop) })
-	run("transport", p.transport.Run)
-	run("relay", p.relay.Run)
-	run("bindings", p.bindings.run)
-	run("tenants", func(ctx context.Context) error { return p.source.Run(ctx, p.hangup, p.reread) })
-	run("probes", p.sets.Run)
-	run("keepalive", p.keepAlive)
-	run("load", p.observe)
-	run("bans", p.bans.run)
-	run("transitions", p.transitions.run)
-	if p.seclog != nil {
-		run("security rows", p.seclog.Run)
-	}
-	if p.calls != nil {
-		run("calls", p.calls.run)
-	}
-	if p.manager != nil {
-		run("service manager", p.supervised)
-	}
-	if p.cfg.Admin.IsValid() {
-		run("admin", p.admin)
 	}
 	wg.Wait()
 	p.background.Wait()
-	close(errs)
-	var all []error
-	for err := range errs {
-		all = append(all, err)
+	return errors.Join(errs...)
+}
+
+// job is what runs for as long as the proxy does: if one ends, all do.
+type job struct {
+	name string
+	run  func(context.Context) error
+}
+
+// jobs returns what runs. When stop is closed the proxy drains.
+func (p *Proxy) jobs(stop <-chan struct{}) []job {
+	all := []job{
+		{"drain", func(ctx context.Context) error { return p.drain(ctx, stop) }},
+		{"transport", p.transport.Run},
+		{"relay", p.relay.Run},
+		{"bindings", p.bindings.run},
+		{"tenants", func(ctx context.Context) error { return p.source.Run(ctx, p.hangup, p.reread) }},
+		{"probes", p.sets.Run},
+		{"keepalive", p.keepAlive},
+		{"load", p.observe},
+		{"bans", p.bans.run},
+		{"transitions", p.transitions.run},
 	}
-	return errors.Join(all...)
+	if p.seclog != nil {
+		all = append(all, job{"security rows", p.seclog.Run})
+	}
+	if p.calls != nil {
+		all = append(all, job{"calls", p.calls.run})
+	}
+	if p.manager != nil {
+		all = append(all, job{"service manager", p.supervised})
+	}
+	if p.cfg.Admin.IsValid() {
+		all = append(all, job{"admin", p.admin})
+	}
+	return all
+}
+
+// sleep waits for d. It reports false if ctx is done before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // Lookup implements [route.Bindings].

@@ -107,18 +107,6 @@ func (p *Proxy) heartbeat(ctx context.Context, limit time.Duration, answers func
 	}
 }
 
-// sleep waits for d. It reports false if ctx is done before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
 // answers asks the first listener for UDP or TCP something that every proxy
 // answers itself: what a request is told that may not be forwarded (RFC 3261
 // section 16.3 step 3). It goes by the socket, the transactions and the relay, and
