@@ -246,31 +246,12 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 // routed, and soon those of the new one: while it changes, sets has what either
 // of them asks for. Who asks too late finds that the state is another one.
 func (s *source) swap(st *state, f fleet) error {
-	if err := s.cfg.Sets.Update(union(f.members, s.fleet.members)); err != nil {
+	if err := s.cfg.Sets.Update(distinct(slices.Concat(f.members, s.fleet.members))); err != nil {
 		return err
 	}
 	s.cfg.Use(st)
 	s.fleet = f
 	return s.cfg.Sets.Update(f.members)
-}
-
-// union returns a with those of b that are not in it.
-func union(a, b []dispatcher.Destination) []dispatcher.Destination {
-	type identity struct {
-		set         int
-		uri, socket string
-	}
-	known := make(map[identity]bool, len(a))
-	for i := range a {
-		known[identity{a[i].SetID, a[i].URI, a[i].Socket}] = true
-	}
-	all := slices.Clone(a)
-	for i := range b {
-		if !known[identity{b[i].SetID, b[i].URI, b[i].Socket}] {
-			all = append(all, b[i])
-		}
-	}
-	return all
 }
 
 // uniq returns each of list once.
