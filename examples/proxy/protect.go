@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
@@ -55,7 +56,7 @@ func (p *Proxy) trust(st *state) {
 		}
 	}
 	for _, l := range p.cfg.Listen {
-		a := reachable(l.Addr).Addr().Unmap().WithZone("")
+		a := config.Reachable(l.Addr).Addr().Unmap().WithZone("")
 		list = append(list, netip.PrefixFrom(a, a.BitLen()))
 	}
 	p.guard.SetTrusted(append(list, p.cfg.Security.Trusted...), time.Now())

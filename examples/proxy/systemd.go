@@ -115,22 +115,10 @@ func (p *Proxy) heartbeat(ctx context.Context, limit time.Duration, answers func
 func (p *Proxy) answers(ctx context.Context, timeout time.Duration) error {
 	for _, network := range []string{"udp", "tcp"} {
 		if addrs := p.transport.Addrs(network); len(addrs) > 0 {
-			return ask(ctx, network, reachable(addrs[0]), timeout)
+			return ask(ctx, network, config.Reachable(addrs[0]), timeout)
 		}
 	}
 	return nil
-}
-
-// reachable returns where a listener on addr is reached from this machine.
-func reachable(addr netip.AddrPort) netip.AddrPort {
-	switch a := addr.Addr(); {
-	case !a.IsUnspecified():
-		return addr
-	case a.Is4():
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
-	default:
-		return netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
-	}
 }
 
 // askAgain is after which time a request is sent again over UDP, unless there is

@@ -431,3 +431,17 @@ func TestChanged(t *testing.T) {
 		}
 	}
 }
+
+// TestReachable: a listener on all addresses is reached at loopback.
+func TestReachable(t *testing.T) {
+	for _, tt := range []struct{ addr, want string }{
+		{"192.0.2.1:5060", "192.0.2.1:5060"},
+		{"[2001:db8::1]:5060", "[2001:db8::1]:5060"},
+		{"0.0.0.0:5070", "127.0.0.1:5070"},
+		{"[::]:5070", "[::1]:5070"},
+	} {
+		if got := config.Reachable(netip.MustParseAddrPort(tt.addr)).String(); got != tt.want {
+			t.Errorf("%s is reached at %s, want %s", tt.addr, got, tt.want)
+		}
+	}
+}

@@ -91,3 +91,16 @@ func (l *Listener) UnmarshalText(text []byte) error {
 // wildcard reports whether l takes every address of the machine, so that its
 // own says nothing about where others reach it.
 func (l Listener) wildcard() bool { return l.Addr.Addr().WithZone("").IsUnspecified() }
+
+// Reachable returns where a listener on addr is reached from this machine: one on
+// all addresses at loopback.
+func Reachable(addr netip.AddrPort) netip.AddrPort {
+	switch a := addr.Addr(); {
+	case !a.IsUnspecified():
+		return addr
+	case a.Is4():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
+	default:
+		return netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
+	}
+}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/location"
 )
 
@@ -31,7 +31,7 @@ func (s *session) askProxy(ctx context.Context, method, path string, query url.V
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminPatience)
 	defer cancel()
-	u := url.URL{Scheme: "http", Host: reachable(s.cfg.Admin).String(), Path: path, RawQuery: query.Encode()}
+	u := url.URL{Scheme: "http", Host: config.Reachable(s.cfg.Admin).String(), Path: path, RawQuery: query.Encode()}
 	r, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(content))
 	if err != nil {
 		return 0, nil, err
@@ -54,17 +54,6 @@ func (s *session) unanswered(err error) error {
 		return fmt.Errorf("no proxy answers at %v: %w", s.cfg.Admin, fault.Err)
 	}
 	return err
-}
-
-// reachable returns an address where a listener at addr is reached from here.
-func reachable(addr netip.AddrPort) netip.AddrPort {
-	switch a := addr.Addr(); {
-	case a.IsUnspecified() && a.Is6():
-		return netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())
-	case a.IsUnspecified():
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), addr.Port())
-	}
-	return addr
 }
 
 // forget has a running proxy drop what it remembers of an AOR. That there is
