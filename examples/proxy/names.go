@@ -80,6 +80,17 @@ func (n *names) isOwn(host string, port uint16) bool {
 	return ok
 }
 
+// hasAddr reports whether the proxy has an address, with any port.
+func (n *names) hasAddr(a netip.Addr) bool {
+	host := a.String()
+	for own := range n.own {
+		if own.host == host {
+			return true
+		}
+	}
+	return false
+}
+
 // of returns what Via and Record-Route call the proxy on f.
 func (n *names) of(f transport.Flow) string {
 	if s, ok := n.sentBy[listener{f.Network(), f.Local()}]; ok {

@@ -70,6 +70,24 @@ func TestNames_IsOwn(t *testing.T) {
 	}
 }
 
+// TestNames_HasAddr: with any port, and all of the machine's if it listens there.
+func TestNames_HasAddr(t *testing.T) {
+	for yaml, want := range map[string]string{
+		`listen: ["udp:192.0.2.1:5060", "udp:[2001:db8::1]:5070"]`:     "192.0.2.1 2001:db8::1",
+		"listen: [\"udp:0.0.0.0:5060\"]\nadvertise: \"10.0.9.9:5080\"": "10.0.9.9 192.168.7.7 2001:db8::7",
+	} {
+		n, got := namesOf(t, yaml), []string{}
+		for _, a := range []string{"192.0.2.1", "2001:db8::1", "10.0.9.9", "192.168.7.7", "2001:db8::7", "10.0.1.10"} {
+			if n.hasAddr(addr(a)) {
+				got = append(got, a)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: has %v, want %s", yaml, got, want)
+		}
+	}
+}
+
 // TestNames_ListenerOf: our Record-Route stands for the listener that has
 // written it, if only one can have.
 func TestNames_ListenerOf(t *testing.T) {

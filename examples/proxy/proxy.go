@@ -118,7 +118,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 	}
 	p.transitions = newTransitions(p)
 	p.sets = p.newDispatcher()
-	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st) }, Log: log})
+	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Own: p.names.hasAddr, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st) }, Log: log})
 	if err = p.source.Start(ctx); err != nil {
 		return err
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -32,6 +34,7 @@ type sourceConfig struct {
 	File   *config.Config // as the process was started with
 	DB     *sql.DB        // nil: none
 	Lookup config.LookupHost
+	Own    func(netip.Addr) bool  // tells the addresses of the proxy
 	Sets   *dispatcher.Dispatcher // gets the destinations
 	Use    func(*state)           // puts a state in force
 	Log    *slog.Logger
@@ -220,15 +223,14 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 			db = fresh
 		}
 	}
-	hosts := file.Hosts()
-	if db != nil {
-		hosts = append(hosts, db.tenants.Hosts()...)
-	}
-	answers := s.names.Resolve(ctx, uniq(hosts))
+	answers := s.names.Resolve(ctx, slices.Sorted(maps.Keys(hostsOf(file, db))))
 	if err := ctx.Err(); err != nil {
 		return false, err // of us, and not an outage
 	}
-	f, problems := merge(file, db, answers)
+	f, problems, err := newFleet(file, db, answers, s.fleet, s.cfg.Own)
+	if err != nil {
+		return false, err
+	}
 	st, more, err := f.newState(s.cfg.Sets)
 	if err != nil {
 		return false, err
@@ -252,12 +254,6 @@ func (s *source) swap(st *state, f fleet) error {
 	s.cfg.Use(st)
 	s.fleet = f
 	return s.cfg.Sets.Update(f.members)
-}
-
-// uniq returns each of list once.
-func uniq(list []string) []string {
-	slices.Sort(list)
-	return slices.Compact(list)
 }
 
 // setProblems collects the problems, and logs what is new and what is gone.

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func newLoading(t testing.TB, yaml string, db *sql.DB, lookup config.LookupHost)
 	t.Helper()
 	l := &loading{t: t}
 	l.source = newSource(sourceConfig{
-		File: parseConfig(t, yaml), DB: db, Lookup: lookup,
+		File: parseConfig(t, yaml), DB: db, Lookup: lookup, Own: func(a netip.Addr) bool { return a == proxyAt.Addr() },
 		Sets: dispatcher.New(dispatcher.Config{}),
 		Use:  func(st *state) { l.st = st },
 		Log:  slog.New(slog.NewTextHandler(&l.log, nil)),

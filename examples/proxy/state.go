@@ -120,7 +120,10 @@ func (st *state) sdpOf(tenants []*tenant.Tenant) natfix.SDPPolicy {
 func setsOf(tenants []*tenant.Tenant) string {
 	const limit = 8
 	var b strings.Builder
-	b.WriteString("sets")
+	b.WriteString("set")
+	if len(tenants) > 1 {
+		b.WriteByte('s')
+	}
 	for i, tn := range tenants {
 		if i == limit {
 			fmt.Fprintf(&b, " and %d more", len(tenants)-limit)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +28,11 @@ func stateOf(t testing.TB, cfg *config.Config, lookup config.LookupHost) *state 
 func stateAndProblems(t testing.TB, cfg *config.Config, lookup config.LookupHost) (*state, []problem) {
 	t.Helper()
 	names := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: lookup})
-	f, problems := merge(cfg, nil, names.Resolve(t.Context(), cfg.Hosts()))
+	answers := names.Resolve(t.Context(), slices.Sorted(maps.Keys(cfg.Hosts())))
+	f, problems, err := newFleet(cfg, nil, answers, fleet{}, newNames(cfg, nil).hasAddr)
+	if err != nil {
+		t.Fatal(err)
+	}
 	sets := dispatcher.New(dispatcher.Config{Policy: cfg.Dispatcher.Algorithm.Policy()})
 	if err := sets.Update(f.members); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,9 @@
 // whatever their state. A destination without port has 5060, or 5061 with TLS.
 // Names are resolved with each load, all their addresses count, and if that
 // fails the last answer stays. Names that failed come last the next time, so
-// that they do not take the time of others.
+// that they do not take the time of others. Whoever answers for a name can make
+// any address a source of its set, also that of another set's PBX: a program that
+// does not trust him reads [Rows] and leaves out of the answers what it likes.
 //
 // The attrs of a destination may name further addresses and networks, from any
 // port, in source_ip: "source_ip=192.0.2.7", "source_ip=192.0.2.7,10.1.0.0/24"

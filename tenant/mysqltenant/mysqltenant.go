@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sipward/sipward/internal/mysqlschema"
@@ -70,7 +72,7 @@ func (l *Loader) Load(ctx context.Context) ([]tenant.Tenant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysqltenant: load: %w", err)
 	}
-	tenants, problems := rows.Tenants(l.names.Resolve(ctx, rows.Hosts()))
+	tenants, problems := rows.Tenants(l.names.Resolve(ctx, slices.Sorted(maps.Keys(rows.Hosts()))))
 	// A load that was given up is not a load with an outage of DNS.
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("mysqltenant: load: %w", err)

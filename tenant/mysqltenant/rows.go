@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sipward/sipward/internal/mysqlschema"
@@ -101,16 +102,18 @@ func selectQuery(table string, has map[string]bool, columns ...string) string {
 	return "SELECT " + strings.Join(columns, ", ") + " FROM `" + table + "` ORDER BY id"
 }
 
-// Hosts returns the host names of destinations, each once and in canonical
-// form, in no order.
-func (r *Rows) Hosts() []string {
-	seen := make(map[string]bool)
-	var hosts []string
+// Hosts returns the host names of destinations, in canonical form, each with the
+// sets that have it, in no order. The map is the caller's.
+func (r *Rows) Hosts() map[string][]int {
+	hosts := make(map[string][]int)
 	for _, d := range r.destinations {
 		e, err := parseDestination(d.Destination.String)
-		if err == nil && e.name != "" && !seen[e.name] {
-			seen[e.name] = true
-			hosts = append(hosts, e.name)
+		if err != nil || e.name == "" {
+			continue
+		}
+		id, err := parseSet(d.SetID.String)
+		if err == nil && !slices.Contains(hosts[e.name], id) {
+			hosts[e.name] = append(hosts[e.name], id)
 		}
 	}
 	return hosts

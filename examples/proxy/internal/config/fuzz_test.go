@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("printed and read again:\n%s", diff)
 		}
 		addrs := map[string][]netip.Addr{}
-		for _, host := range c.Hosts() {
+		for host := range c.Hosts() {
 			addrs[host] = []netip.Addr{netip.IPv6LinkLocalAllNodes()}
 		}
 		if _, err := tenant.NewTable(c.LoadTenants(addrs)); err != nil {

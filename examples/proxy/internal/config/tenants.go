@@ -12,16 +12,14 @@ import (
 // LookupHost returns all addresses, IPv4 and IPv6, of a host name.
 type LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
 
-// Hosts returns the host names of all destinations, in canonical form, each
-// once.
-func (c *Config) Hosts() []string {
-	seen := map[string]bool{}
-	var hosts []string
+// Hosts returns the host names of all destinations, in canonical form, each with
+// the sets that have it.
+func (c *Config) Hosts() map[string][]int {
+	hosts := map[string][]int{}
 	for _, t := range c.Tenants {
 		for _, d := range t.Destinations {
-			if _, isAddr := d.URI.Addr(); !isAddr && !seen[d.URI.Host] {
-				seen[d.URI.Host] = true
-				hosts = append(hosts, d.URI.Host)
+			if _, isAddr := d.URI.Addr(); !isAddr && !slices.Contains(hosts[d.URI.Host], t.SetID) {
+				hosts[d.URI.Host] = append(hosts[d.URI.Host], t.SetID)
 			}
 		}
 	}

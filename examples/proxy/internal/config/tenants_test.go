@@ -32,7 +32,7 @@ func source(prefix string, port uint16) tenant.Source {
 // none costs the sources of that name and nothing else.
 func TestLoadTenants_P32_HostNames(t *testing.T) {
 	c := parse(t, twoTenants)
-	if diff := cmp.Diff([]string{"pbx.tenant-a.test"}, c.Hosts()); diff != "" {
+	if diff := cmp.Diff(map[string][]int{"pbx.tenant-a.test": {10, 20}}, c.Hosts()); diff != "" {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
 	named := []netip.Addr{netip.MustParseAddr("::ffff:10.0.2.1"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("10.0.2.1")}
