@@ -78,6 +78,7 @@ type stateView struct {
 	Tenants     int               `json:"tenants"`
 	Source      sourceStats       `json:"source"` // of the tenants
 	Bindings    int               `json:"bindings"`
+	Ambiguous   *ambiguity        `json:"ambiguous"`
 	Location    *mirrorView       `json:"location,omitempty"` // with a database
 	Calls       *acct.Stats       `json:"calls,omitempty"`    // if records are made
 	Decisions   map[string]uint64 `json:"decisions"`          // by reason
@@ -95,6 +96,7 @@ func (p *Proxy) view() stateView {
 	v := stateView{
 		Tenants:     p.state.Load().tenants.Len(),
 		Source:      p.source.Stats(),
+		Ambiguous:   p.ambiguity.Load(),
 		Decisions:   map[string]uint64{},
 		Unavailable: p.counters.unavailable.Load(),
 		Unreachable: p.counters.unreachable.Load(),

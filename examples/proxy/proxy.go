@@ -67,6 +67,7 @@ type Proxy struct {
 	listening  atomic.Bool
 	draining   atomic.Bool
 	recent     recent
+	ambiguity  atomic.Pointer[ambiguity]
 	counters   counters
 	background sync.WaitGroup // look-ups of names
 }
@@ -91,6 +92,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		pending: newPending(),
 		lookup:  lookupHost,
 	}
+	p.ambiguity.Store(new(ambiguity))
 	if err := p.build(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -237,6 +239,7 @@ func (p *Proxy) jobs(stop <-chan struct{}) []job {
 		{"probes", p.sets.Run},
 		{"keepalive", p.keepAlive},
 		{"load", p.observe},
+		{"ambiguity", p.watchAmbiguity},
 		{"bans", p.bans.run},
 		{"transitions", p.transitions.run},
 	}

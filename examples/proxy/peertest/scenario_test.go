@@ -20,6 +20,8 @@ type end struct {
 	shown    string // host:port in its Via and Contact, if not at
 	contact  string // URI of its Contact, if not user and shown
 	times    int    // how often it plays; 0: once
+	path     bool   // of a PBX, as with support_path=yes: keeps the Path of REGISTERs
+	route    string // that Path, which goes into what it sends to the phone
 	preloads bool   // puts a Route to the proxy into every request, beside those of its dialog
 }
 
@@ -152,6 +154,9 @@ func (w *scenario) sendRequest(i int, s *step) {
 	if w.end.preloads && !s.strayed { // not next to the other Routes, as it happens with Asterisk
 		text += "X-Between: Routes\nRoute: <sip:[remote_ip];lr>\n"
 	}
+	if w.end.route != "" && s.method != "ACK" { // in a dialog behind its Routes, in a CANCEL twice
+		text += strings.Repeat("X-Between: Routes\nRoute: <"+w.end.route+">\n", map[string]int{"CANCEL": 1}[s.method]+1)
+	}
 	if s.method != "ACK" && s.method != "CANCEL" && s.method != "BYE" && !s.has("Contact") {
 		text += "Contact: <" + w.contact() + ">\n"
 	}
@@ -243,6 +248,9 @@ func (w *scenario) receiveRequest(st story, i int, s *step) {
 	}
 	if s.method == "REGISTER" {
 		actions += w.never("[[:cntrl:]]Record-Route:") // P-23
+		if w.end.path {
+			actions += w.check("hdr", "Supported", "path") + w.keep("path", "hdr", "Path", "sip:[^>]*") + "<log message=\"[$path]\"/>\n"
+		}
 		if !s.has("Contact") {
 			actions += w.keep("contact", "hdr", "Contact", "sip:[^>]*") + "<log message=\"[$contact]\"/>\n"
 		}

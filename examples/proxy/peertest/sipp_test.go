@@ -24,6 +24,7 @@ func (s *site) play(st story, phoneEnd, pbxEnd *end) (contact string) {
 type performance struct {
 	t    *testing.T
 	runs []*sippRun
+	path string // that the PBX got if a phone registers and it keeps that
 }
 
 // begin starts a story and does not wait for its end.
@@ -56,6 +57,7 @@ func (p *performance) wait() (contact string) {
 		}
 		if all := strings.Fields(r.read("log")); len(all) > 0 {
 			contact = all[len(all)-1]
+			p.path = all[max(len(all)-2, 0)]
 		}
 	}
 	return contact
