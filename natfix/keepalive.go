@@ -45,7 +45,10 @@ type KeepaliveConfig struct {
 	Public bool
 
 	// MaxLost is how many pings in a row a phone leaves unanswered before it
-	// is lost. 3 if 0.
+	// is lost. All after the first count only if another phone has answered since
+	// the one before: else it may be our own network that is down. So the only
+	// phone that is pinged is not lost unless this is 1, and an outage of ours
+	// counts as two, for its beginning and its end. 3 if 0.
 	MaxLost int
 
 	// Lost is called with a binding whose phone is lost, by the goroutine that
@@ -68,14 +71,16 @@ type Keepalive struct {
 	cfg  KeepaliveConfig
 	seed maphash.Seed
 
-	mu     sync.Mutex
-	losses map[uint64]loss // by the hash of a lossKey
+	mu      sync.Mutex
+	losses  map[uint64]loss // by the hash of a lossKey
+	answers uint64          // of all phones
 }
 
 // loss is what is known of a phone that does not answer.
 type loss struct {
-	pings int       // in a row
-	until time.Time // the binding expires
+	pings   int       // in a row
+	answers uint64    // of all phones before the last of them
+	until   time.Time // the binding expires
 }
 
 // lossKey tells bindings apart. One that was refreshed is another one: its phone
@@ -156,14 +161,22 @@ func (k *Keepalive) count(e location.Entry, alive bool) (lost bool) {
 	key := maphash.Comparable(k.seed, lossKey{e.AOR, b.Contact, b.Flow, b.Updated.UnixNano()})
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := loss{pings: k.losses[key].pings + 1, until: b.Expires}
-	lost = !alive && l.pings >= k.cfg.MaxLost
-	if alive || lost {
+	l := k.losses[key]
+	switch {
+	case alive:
+		k.answers++
 		delete(k.losses, key)
-	} else {
-		k.losses[key] = l
+		return false
+	case l.pings > 0 && l.answers == k.answers:
+		return false // nobody answers
 	}
-	return lost
+	l = loss{l.pings + 1, k.answers, b.Expires}
+	if l.pings < k.cfg.MaxLost {
+		k.losses[key] = l
+		return false
+	}
+	delete(k.losses, key)
+	return true
 }
 
 // forget drops what was counted for bindings that are not there any more.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -88,6 +89,21 @@ func (w *world) ping(e location.Entry, result func(bool)) {
 	w.stall = 0
 	if !w.silent {
 		result(!w.dead)
+	}
+}
+
+// play returns a Ping that has each phone answer as its script says: at its
+// n-th ping it is silent if there is an x, and an r if it registers after that.
+func (w *world) play(scripts ...string) func(location.Entry, func(bool)) {
+	return func(e location.Entry, result func(bool)) {
+		i := slices.IndexFunc(w.entries, func(o location.Entry) bool { return o.Binding.Contact == e.Binding.Contact })
+		state := scripts[i][0]
+		scripts[i] = scripts[i][1:]
+		w.dead = state != '.'
+		w.ping(e, result)
+		if state == 'r' {
+			w.entries[i].Binding.Updated = time.Now()
+		}
 	}
 }
 
@@ -272,21 +288,45 @@ func TestKeepalive_Lost(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := world{entries: phones(t, 1)}
+				w := world{entries: phones(t, 2)}
 				cfg := w.config(interval)
 				cfg.MaxLost = tt.maxLost
-				next := cfg.Ping
-				cfg.Ping = func(e location.Entry, result func(bool)) {
-					state := tt.dead[len(w.pings)]
-					w.dead = state != '.'
-					next(e, result)
-					if state == 'r' {
-						w.entries[0].Binding.Updated = time.Now()
-					}
-				}
+				cfg.Ping = w.play(tt.dead, strings.Repeat(".", len(tt.dead)))
 				w.run(t, cfg, time.Duration(len(tt.dead))*interval)
-				if len(w.pings) != len(tt.dead) || len(w.lost) != tt.want {
+				if len(w.pings) != 2*len(tt.dead) || len(w.lost) != tt.want {
 					t.Errorf("%d pings, lost: %v, want %d times", len(w.pings), w.lost, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestKeepalive_Outage: that nobody answers any more may be the fault of our own
+// network, which is no reason to lose all phones.
+func TestKeepalive_Outage(t *testing.T) {
+	const interval = 10 * time.Second
+	tests := []struct {
+		name   string
+		phones []string // what each does, by interval, as above
+		want   int
+	}{
+		{"all are silent", []string{".xxxxxx", ".xxxxxx", ".xxxxxx"}, 0},
+		{"from the beginning", []string{"xxxxxx", "xxxxxx"}, 0},
+		{"all are back", []string{".xxxx...", ".xxxx..."}, 0},
+		{"again and again", []string{".xxx.xxx.xxx.", ".xxx.xxx.xxx."}, 0},
+		{"all but one are silent", []string{".xxx", "....", ".xxx"}, 2},
+		{"one does not come back", []string{".xxxxxx.", ".xxx....", ".xxx...."}, 1},
+		{"the only one", []string{".xxxxxx"}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := world{entries: phones(t, len(tt.phones))}
+				cfg := w.config(interval)
+				cfg.Ping = w.play(tt.phones...)
+				w.run(t, cfg, time.Duration(len(tt.phones[0]))*interval)
+				if len(w.lost) != tt.want {
+					t.Errorf("lost: %v, want %d", w.lost, tt.want)
 				}
 			})
 		})
@@ -297,19 +337,26 @@ func TestKeepalive_Lost(t *testing.T) {
 // come when Run is over.
 func TestKeepalive_LateResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := world{entries: phones(t, 1)}
+		w := world{entries: phones(t, 2)}
 		cfg := w.config(10 * time.Second)
-		var results []func(bool)
-		cfg.Ping = func(_ location.Entry, result func(bool)) { results = append(results, result) }
+		results := map[string][]func(bool){}
+		cfg.Ping = func(e location.Entry, result func(bool)) {
+			results[e.AOR.User()] = append(results[e.AOR.User()], result)
+		}
 		w.run(t, cfg, 30*time.Second)
-		for i, result := range results {
+		silent, other := results["100"], results["101"]
+		if len(silent) != 3 || len(other) != 3 {
+			t.Fatalf("%d and %d pings", len(silent), len(other))
+		}
+		for i, result := range silent {
 			if len(w.lost) != 0 {
 				t.Errorf("lost after %d results", i)
 			}
 			result(false)
+			other[i](true)
 		}
-		if len(results) != 3 || len(w.lost) != 1 {
-			t.Errorf("%d pings, lost: %v", len(results), w.lost)
+		if len(w.lost) != 1 {
+			t.Errorf("lost: %v", w.lost)
 		}
 	})
 }

@@ -113,8 +113,8 @@ func (p *Proxy) pingPhone(e location.Entry, result func(alive bool)) {
 	p.relay.Options(f, e.Binding.Contact, func(_ int, err error) { result(err == nil) })
 }
 
-// phoneLost forgets a phone that has not answered for a while, unless it has
-// registered again: its PBX gets 404 then, and not silence. P-15.
+// phoneLost forgets a phone that has not answered for a while, though others have,
+// unless it has registered again: its PBX gets 404 then, and not silence. P-15.
 func (p *Proxy) phoneLost(e location.Entry) {
 	ctx := context.Background()
 	stored, err := p.store.Lookup(ctx, e.AOR)

@@ -158,6 +158,30 @@ func TestKeepalive_OtherProxy(t *testing.T) {
 	})
 }
 
+// TestKeepalive_Outage: while our own network is down no phone answers, and none
+// is forgotten. One that is gone after that is. P-15.
+func TestKeepalive_Outage(t *testing.T) {
+	inWorld(t, pinging, func(w *world) {
+		one, other, gone := w.public("401", "a.test"), w.public("402", "a.test"), w.public("401", "b.test")
+		uri, lost := one.at(w.a), gone.at(w.b)
+		other.register(w.a)
+		w.answerPings(30*time.Second, one, other, gone)
+		w.host.BlackHole(true)
+		w.answerPings(10*time.Minute, one, other, gone)
+		w.host.BlackHole(false)
+		for _, ph := range []*phone{one, other, gone} {
+			if n := len(w.bound(ph.user, ph.domain)); n != 1 {
+				t.Errorf("%s has %d bindings", ph.aor(), n)
+			}
+		}
+		w.answerPings(2*time.Minute, one, other)
+		gone.Drain()
+		w.a.reaches(one, "MESSAGE", uri)
+		w.b.refused(404, "INVITE", lost)
+		w.leave(w.a, one, other)
+	})
+}
+
 // TestKeepalive_AllAddresses: phones are pinged if the proxy listens on all
 // addresses, those too that the host got later.
 func TestKeepalive_AllAddresses(t *testing.T) {
