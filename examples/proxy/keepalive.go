@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"iter"
-	"math"
 	"time"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
@@ -126,13 +126,15 @@ func (p *Proxy) phoneLost(e location.Entry) {
 		if b.Contact != e.Binding.Contact || b.Instance != e.Binding.Instance || !b.Updated.Equal(e.Binding.Updated) {
 			continue
 		}
-		err := p.store.Apply(ctx, e.AOR, location.Change{CallID: b.CallID, CSeq: math.MaxUint32, Remove: stored[i : i+1]})
-		if err != nil {
+		err := p.store.Apply(ctx, e.AOR, location.Change{CallID: b.CallID, CSeq: b.CSeq, Remove: stored[i : i+1]})
+		switch {
+		case errors.Is(err, location.ErrStale): // it has registered again by now
+		case err != nil:
 			p.log.Warn("lost phone not removed", "aor", e.AOR, "err", err)
-			return
+		default:
+			p.counters.lost.Add(1)
+			p.log.Info("phone is lost: it answers no ping", "aor", e.AOR)
 		}
-		p.counters.lost.Add(1)
-		p.log.Info("phone is lost: it answers no ping", "aor", e.AOR)
 		return
 	}
 }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -180,6 +183,43 @@ func TestKeepalive_Outage(t *testing.T) {
 		w.b.refused(404, "INVITE", lost)
 		w.leave(w.a, one, other)
 	})
+}
+
+// TestKeepalive_BackMeanwhile: a phone that registers just when it is forgotten
+// stays, and nobody is told that it is lost. P-15.
+func TestKeepalive_BackMeanwhile(t *testing.T) {
+	inWorld(t, pinging, func(w *world) {
+		ph := w.public("401", "a.test")
+		uri := ph.at(w.a)
+		aor, err := location.MakeAOR("401", "a.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := location.Entry{AOR: aor, Binding: w.bound("401", "a.test")[0]}
+		var log bytes.Buffer
+		w.proxy.log = slog.New(slog.NewTextHandler(&log, nil))
+		w.proxy.store = &meanwhile{w.proxy.store, func() { ph.refresh(w.a) }}
+		w.proxy.phoneLost(e)
+		if n := w.proxy.counters.lost.Load(); n != 0 || log.Len() > 0 {
+			t.Errorf("%d phones are lost, log: %s", n, log.String())
+		}
+		w.a.reaches(ph, "MESSAGE", uri)
+		w.leave(w.a, ph)
+	})
+}
+
+// meanwhile is a store with which something happens right after a Lookup, once.
+type meanwhile struct {
+	location.Store
+	happens func()
+}
+
+func (m *meanwhile) Lookup(ctx context.Context, aor location.AOR) ([]location.Binding, error) {
+	bs, err := m.Store.Lookup(ctx, aor)
+	happens := m.happens
+	m.happens = func() {}
+	happens()
+	return bs, err
 }
 
 // TestKeepalive_AllAddresses: phones are pinged if the proxy listens on all
