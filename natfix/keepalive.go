@@ -31,7 +31,8 @@ type KeepaliveConfig struct {
 	// answers, keeps every NAT open; CR LF CR LF over UDP only those that count
 	// what comes from outside, too (RFC 4787 section 4.3). Where there is an
 	// answer to wait for, result is to be called once, by any goroutine: with
-	// true if it came, with false if not or if nothing could be sent. Required.
+	// true if it came, with false if not or if nothing could be sent. A phone
+	// without results, as with CR LF CR LF over UDP, is never lost. Required.
 	Ping func(e location.Entry, result func(alive bool))
 
 	// Streams includes phones on connections. By default there are only those

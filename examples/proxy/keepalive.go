@@ -96,8 +96,8 @@ func (p *Proxy) pingInterval(e location.Entry) time.Duration {
 	return how.every
 }
 
-// pingPhone pings a phone on its flow. Whether it answers to CRLF nobody can see;
-// that its connection has gone shows by itself.
+// pingPhone pings a phone on its flow. Whether it answers to CRLF nobody can see,
+// so over UDP it is not forgotten; that its connection has gone shows by itself.
 func (p *Proxy) pingPhone(e location.Entry, result func(alive bool)) {
 	f, ok := p.find(e.Binding.Flow)
 	if !ok || !p.conns.has(f, e.AOR) {
