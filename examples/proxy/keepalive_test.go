@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sipward/sipward/internal/simnet"
@@ -62,6 +63,7 @@ func (w *world) second(at netip.AddrPort, yaml string) {
 // know has the proxy read what the table has of a user.
 func (w *world) know(user, domain string) []location.Binding {
 	w.Helper()
+	synctest.Wait() // until the table has what another proxy writes a moment later
 	aor, err := location.MakeAOR(user, domain)
 	if err != nil {
 		w.Fatal(err)
