@@ -14,8 +14,10 @@
 //
 // # What is one call
 //
-// INVITEs with the same Call-ID and From tag are one call: the one that comes
-// again with credentials, the one that comes by again because a PBX is a proxy.
+// INVITEs with the same Call-ID and From tag are one call until the caller has
+// acknowledged an answer: the one that comes again with credentials, the one that
+// comes by again because a PBX is a proxy. One that comes later is another call,
+// of a phone that uses them again, unless its answer is that of the first one.
 // A challenge (401, 407) is no outcome, so a call that ends with one is none.
 // However many phones ring and however many PBXes are tried, there is one
 // record, of the leg that counted. Only if two of them answer there are two

@@ -30,7 +30,7 @@ type Answer struct {
 }
 
 // Call is a call in progress, for what happens to its initial INVITE. One that
-// is sent twice on the same call is the same Call. All methods may be called
+// is sent twice before the call is up is the same Call. All methods may be called
 // concurrently, on nil too, where they do nothing.
 type Call struct {
 	recorder *Recorder
@@ -61,6 +61,17 @@ type Call struct {
 func (c *Call) now() time.Time { return c.rec.Created.Add(time.Since(c.rec.Created)) }
 
 func (c *Call) answered() bool { return !c.rec.Answered.IsZero() }
+
+// isUp reports whether the caller knows that the call was answered: an INVITE that
+// comes then is that of another one.
+func (c *Call) isUp() bool { return c.answered() && c.acked }
+
+// follow has the call followed, if there is room.
+func (c *Call) follow() {
+	if !c.shard.crowded(c.key()) && c.recorder.room() {
+		c.shard.add(c)
+	}
+}
 
 // again notes one more INVITE of the call.
 func (c *Call) again() {
@@ -133,7 +144,10 @@ func (c *Call) Answer(a Answer) {
 		if a.ToTag != c.rec.ToTag {
 			c.fork(a)
 		}
-	case !c.done:
+	case c.done:
+	case c.shard.has(c, a.ToTag): // its INVITE was no new one
+		c.forget()
+	default:
 		c.answer(a, c.now())
 	}
 }
@@ -173,16 +187,18 @@ const maxForks = 16
 
 // fork makes a Call of the dialog of another phone that has answered.
 func (c *Call) fork(a Answer) {
-	if len(c.forks) == maxForks || slices.Contains(c.forks, a.ToTag) {
+	switch {
+	case slices.Contains(c.forks, a.ToTag):
+		return
+	case len(c.forks) == maxForks:
+		c.recorder.unrecorded.Add(1)
 		return
 	}
 	other := &Call{recorder: c.recorder, shard: c.shard, rec: c.rec}
 	other.rec.Cause, other.rec.End, other.rec.Ended, other.rec.NoACK = InProgress, Unanswered, time.Time{}, false
 	id := c.recorder.ids.new(c.rec.Created)
 	other.rec.ID = string(id[:])
-	if c.recorder.room() {
-		c.shard.add(other)
-	}
+	other.follow()
 	other.answer(a, c.now())
 	c.forks = append(c.forks, other.rec.ToTag)
 }

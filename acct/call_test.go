@@ -1,6 +1,7 @@
 package acct_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,7 @@ func with(r acct.Record, changes ...func(*acct.Record)) acct.Record {
 }
 
 func rang(d time.Duration) func(*acct.Record) { return func(r *acct.Record) { r.Rang = since(d) } }
+func to(uri string) func(*acct.Record)        { return func(r *acct.Record) { r.ToURI = uri } }
 func ack(r *acct.Record)                      { r.NoACK = false }
 func legs(n int) func(*acct.Record)           { return func(r *acct.Record) { r.Attempts = n } }
 func to2(r *acct.Record)                      { r.Destination = pbx2 }
@@ -217,6 +219,34 @@ func TestRecorder(t *testing.T) {
 			with(failed("a", 486, "Busy Here", acct.Busy, 0, 0), func(r *acct.Record) { r.SetID = 20 }),
 			answered("a", 0, 0, 1*s, acct.ByCaller),
 		}},
+		{"Call-ID and tag used again while the call is up", func(r *acct.Recorder) {
+			up(r, "a")
+			for i := range 3 {
+				sleep(1 * s)
+				next := invite("a")
+				next.ToURI = fmt.Sprintf("sip:%d@a.example", i)
+				c := r.Begin(next)
+				if i == 1 {
+					c.Fail(486, "Busy Here")
+					continue
+				}
+				c.Answer(answer(next.ToURI))
+				r.Ack(forth("a", next.ToURI))
+				r.Bye(forth("a", next.ToURI))
+			}
+			r.Bye(forth("a", "callee"))
+		}, []acct.Record{
+			with(answered("a", 1*s, 1*s, 1*s, acct.ByCaller), ack, to("sip:0@a.example"), func(r *acct.Record) { r.ToTag = r.ToURI }),
+			with(failed("a", 486, "Busy Here", acct.Busy, 2*s, 2*s), to("sip:1@a.example")),
+			with(answered("a", 3*s, 3*s, 3*s, acct.ByCaller), ack, to("sip:2@a.example"), func(r *acct.Record) { r.ToTag = r.ToURI }),
+			with(answered("a", 0, 0, 3*s, acct.ByCaller), ack),
+		}},
+		{"INVITE that comes again when the call is up", func(r *acct.Recorder) { // and is answered as before
+			up(r, "a")
+			up(r, "a")
+			sleep(1 * s)
+			r.Bye(forth("a", "callee"))
+		}, []acct.Record{with(answered("a", 0, 0, 1*s, acct.ByCaller), ack)}},
 		{"holds and refreshes", func(r *acct.Recorder) { // R7.4
 			up(r, "a")
 			for range 10 {

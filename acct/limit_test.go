@@ -182,7 +182,30 @@ func TestRecorder_MaxForks(t *testing.T) {
 		c.Answer(answer(fmt.Sprint(i)))
 	}
 	shut(t, r)
-	if n := len(m.all()); n != 17 {
-		t.Errorf("got %d records, want 17", n)
+	if n, left := len(m.all()), r.Stats().Unrecorded; n != 17 || left != 983 {
+		t.Errorf("got %d records and %d without, want 17 and 983", n, left)
+	}
+}
+
+// A hostile phone calls with one Call-ID and tag for ever. Each call has a record,
+// but few of them are followed, all of which are looked at with each request.
+func TestRecorder_MaxAlike(t *testing.T) {
+	r, m := open(t, acct.Config{})
+	for i := range 1000 {
+		tag := fmt.Sprint(i)
+		r.Begin(invite("a")).Answer(answer(tag))
+		r.Ack(forth("a", tag))
+	}
+	if s := r.Stats(); s.Open != 64 || s.Unfollowed != 1000-64 {
+		t.Errorf("got %+v, want 64 followed and the others not", s)
+	}
+	for i := range 1000 {
+		r.Bye(forth("a", fmt.Sprint(i)))
+	}
+	up(r, "a")
+	r.Bye(forth("a", "callee"))
+	shut(t, r)
+	if s := r.Stats(); s.Open != 0 || s.Recorded[acct.Answered] != 65 || len(m.all()) != 1001 {
+		t.Errorf("got %+v, %d records", s, len(m.all()))
 	}
 }

@@ -64,6 +64,7 @@ type Recorder struct {
 	open, held atomic.Int64 // calls that are followed, and those of them that wait for credentials
 	counts     [causes]atomic.Uint64
 	unfollowed atomic.Uint64
+	unrecorded atomic.Uint64
 }
 
 // Open returns a Recorder that goes on where the last one with the same
@@ -225,7 +226,7 @@ func (r *Recorder) count(cause Cause, end End) {
 }
 
 // Begin notes an initial INVITE that the proxy takes: that of a new call, or
-// another one of a call that has begun already. Each has to be followed by
+// another one of a call that has begun already and is not up. Each has to be followed by
 // [Call.Answer] or [Call.Fail].
 func (r *Recorder) Begin(i Invite) *Call {
 	if r == nil {
@@ -236,7 +237,7 @@ func (r *Recorder) Begin(i Invite) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := s.calls[k]; c != nil; c = c.next {
-		if c.rec.SetID == i.SetID { // that of another tenant is another call, whatever it says
+		if c.rec.SetID == i.SetID && !c.isUp() { // that of another tenant is another call, whatever it says
 			c.again()
 			return c
 		}
@@ -252,10 +253,8 @@ func (r *Recorder) Begin(i Invite) *Call {
 		SetID: i.SetID, Direction: i.Direction, Source: i.Source, Created: now,
 	}
 	own(&c.rec.ID, &c.rec.CallID, &c.rec.FromTag, &c.rec.FromURI, &c.rec.ToURI, &c.rec.Domain, &c.rec.CallerAgent)
-	if r.room() {
-		s.add(c)
-		c.keep()
-	}
+	c.follow()
+	c.keep()
 	return c
 }
 

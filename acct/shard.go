@@ -20,9 +20,34 @@ type shard struct {
 	_     [24]byte      // keeps the locks of two shards off one cache line
 }
 
+func (c *Call) key() key { return key{c.rec.CallID, c.rec.FromTag} }
+
+// maxAlike bounds the calls with one key, all of which are looked at with each
+// request: only forks, and phones that do not make tags as they should, have some.
+const maxAlike = 64
+
+// crowded reports whether there are too many calls with a key for another one.
+func (s *shard) crowded(k key) bool {
+	n := 0
+	for c := s.calls[k]; c != nil; c = c.next {
+		n++
+	}
+	return n >= maxAlike
+}
+
+// has reports whether another call of the same set is the dialog with this tag.
+func (s *shard) has(c *Call, tag string) bool {
+	for other := s.calls[c.key()]; other != nil; other = other.next {
+		if other != c && other.rec.SetID == c.rec.SetID && other.answered() && other.rec.ToTag == tag {
+			return true
+		}
+	}
+	return false
+}
+
 // add puts c into the list of its key. The caller has made [Recorder.room].
 func (s *shard) add(c *Call) {
-	k := key{c.rec.CallID, c.rec.FromTag}
+	k := c.key()
 	c.followed = true
 	c.next = s.calls[k]
 	s.calls[k] = c
@@ -30,7 +55,7 @@ func (s *shard) add(c *Call) {
 }
 
 func (s *shard) remove(c *Call) {
-	k := key{c.rec.CallID, c.rec.FromTag}
+	k := c.key()
 	first := s.calls[k]
 	if first == c {
 		if c.next == nil {
@@ -38,7 +63,7 @@ func (s *shard) remove(c *Call) {
 		} else {
 			// The key's texts are those of c: the map must not keep them.
 			delete(s.calls, k)
-			s.calls[key{c.next.rec.CallID, c.next.rec.FromTag}] = c.next
+			s.calls[c.next.key()] = c.next
 		}
 		c.next = nil
 		return

@@ -7,6 +7,7 @@ type Stats struct {
 	Held       int              // calls that wait for an INVITE with credentials
 	Recorded   map[Cause]uint64 // records made since the start, by each cause
 	Unfollowed uint64           // those of them with the end [Unfollowed]
+	Unrecorded uint64           // answers without a record: those of more phones to one INVITE than there can be
 
 	Bytes int64  // of the journal
 	Lost  uint64 // bytes of the journal that the disk did not take in time
@@ -29,7 +30,7 @@ func (r *Recorder) Stats() Stats {
 	held := int(r.held.Load())
 	s := Stats{
 		Open: int(r.open.Load()) - held, Held: held,
-		Recorded: map[Cause]uint64{}, Unfollowed: r.unfollowed.Load(),
+		Recorded: map[Cause]uint64{}, Unfollowed: r.unfollowed.Load(), Unrecorded: r.unrecorded.Load(),
 		Sinks: map[string]SinkStats{},
 	}
 	for cause := Answered; cause < causes; cause++ {

@@ -181,6 +181,7 @@ func (c *calls) stats() acct.Stats {
 		sum.Open += s.Open
 		sum.Held += s.Held
 		sum.Unfollowed += s.Unfollowed
+		sum.Unrecorded += s.Unrecorded
 		sum.Bytes += s.Bytes
 		sum.Lost += s.Lost
 		for cause, n := range s.Recorded {

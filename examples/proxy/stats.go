@@ -149,6 +149,7 @@ func callMetrics(take func() acct.Stats) prometheus.Collector {
 			}
 		}),
 		metrics.Counter("calls_unfollowed_total", "Calls that were answered and not followed to their end, since there were too many.", func(s S) uint64 { return s.Unfollowed }),
+		metrics.Counter("calls_unrecorded_total", "Answers without a record: those of more phones to one INVITE than there can be.", func(s S) uint64 { return s.Unrecorded }),
 		metrics.Counters("acct_records_total", "Records of calls, by what became of them: dropped ones were too old, rejected ones will never be taken.", []string{"result"}, func(s S, put putFunc) {
 			put(float64(written(s)), "written")
 			put(float64(lost(s)), "dropped")
