@@ -138,6 +138,31 @@ func BenchmarkUpdate_Down(b *testing.B) {
 	}
 }
 
+// An outage takes down the PBXes of many tenants at once, in the readers of the
+// sockets: each costs what its own sets cost, however many others there are.
+func TestHealth_CostOfManySets(t *testing.T) {
+	const runs = 50
+	cost := func(sets int) float64 {
+		d := dispatcher.New(dispatcher.Config{Fall: 1})
+		dst := fleet(sets)
+		for i := range dst {
+			dst[i].SetID = i
+		}
+		update(t, d, dst)
+		next := 0
+		return testing.AllocsPerRun(runs, func() {
+			a := d.Begin(dst[next])
+			a.Report(503, nil)
+			a.End()
+			next++
+		})
+	}
+	const others = 5 // allocations of the runtime meanwhile
+	if few, many := cost(runs+1), cost(5000); many > few+others {
+		t.Errorf("a PBX that goes down costs %v allocations among 5000 sets, %v among %d", many, few, runs+1)
+	}
+}
+
 func TestSelect_Allocations(t *testing.T) {
 	for _, alg := range algorithms {
 		t.Run(alg.String(), func(t *testing.T) {

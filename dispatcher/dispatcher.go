@@ -20,7 +20,8 @@
 // [Dispatcher.Run], and comes back after Config.Rise probes in a row that found
 // it alive. Requests that succeed do not bring it back: a proxy sends none to
 // what is down. The health is that of a PBX, whatever the sets it is in: it is
-// probed once, and goes down in all of them at once.
+// probed once, and goes down in all of them, though Select may see that in one
+// set a moment before it does in another.
 //
 // A failure is judged once. Of an attempt the first report counts; attempts from
 // before a destination went down or came back do not count at all; and of those
@@ -46,7 +47,7 @@ import (
 	"time"
 )
 
-// Errors of [Dispatcher.Select].
+// Errors of [Dispatcher.Select] and [Dispatcher.Peek].
 var (
 	// ErrNoSet reports a set without destinations, usable or not.
 	ErrNoSet = errors.New("dispatcher: no such set")
@@ -118,11 +119,21 @@ type Dispatcher struct {
 	delivering bool
 }
 
-// table is what Update replaces as a whole. It is not changed.
+// table is what Update replaces as a whole. It is not changed, but for the sets
+// of a PBX that goes down or comes back.
 type table struct {
-	sets    map[int]*Set
+	sets    map[int]*atomic.Pointer[Set]
+	in      map[*health][]int // ids of its sets, in order
 	health  map[address]*health
 	targets []target
+}
+
+// set returns a set as it is now; nil if there is none.
+func (t *table) set(id int) *Set {
+	if p := t.sets[id]; p != nil {
+		return p.Load()
+	}
+	return nil
 }
 
 // New returns a Dispatcher without destinations.
@@ -179,7 +190,7 @@ func (d *Dispatcher) Update(dst []Destination) error {
 // newTable returns the table of dst, which is valid.
 func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 	old := d.table.Load()
-	t := &table{sets: make(map[int]*Set), health: make(map[address]*health)}
+	t := &table{sets: make(map[int]*atomic.Pointer[Set]), in: make(map[*health][]int), health: make(map[address]*health)}
 	bySet := make(map[int][]Destination)
 	watched := make(map[*health]bool) // an operator wants them
 	for _, x := range dst {
@@ -206,8 +217,13 @@ func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 	for _, h := range t.health {
 		h.watch(watched[h], now)
 	}
-	for id, members := range bySet {
-		t.sets[id] = d.newSet(id, members, t.health, old.sets[id])
+	for _, id := range slices.Sorted(maps.Keys(bySet)) {
+		set := d.newSet(id, bySet[id], t.health, old.set(id))
+		t.sets[id] = new(atomic.Pointer[Set])
+		t.sets[id].Store(set)
+		for _, h := range set.health {
+			t.in[h] = append(t.in[h], id)
+		}
 	}
 	return t
 }
@@ -231,16 +247,27 @@ func (d *Dispatcher) policyOf(setID int) Policy {
 //
 // The error is [ErrNoSet] or [ErrAllDown]; buf comes back as it was then.
 func (d *Dispatcher) Select(setID int, key string, buf []Destination) ([]Destination, error) {
-	set := d.table.Load().sets[setID]
-	switch {
-	case set == nil:
-		return buf, ErrNoSet
-	case len(set.usable) == 0:
-		return buf, ErrAllDown
+	return d.table.Load().set(setID).order(key, buf)
+}
+
+// Peek is Select for whoever only wants to know: it takes nobody's turn, so that
+// the next Select has the same order, unless its policy draws it or something
+// happens in between. It costs a lock and allocations.
+func (d *Dispatcher) Peek(setID int, key string, buf []Destination) ([]Destination, error) {
+	return d.still(setID).order(key, buf)
+}
+
+// still returns a copy of a set with turns of its own; nil if there is no set.
+func (d *Dispatcher) still(setID int) *Set {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.table.Load()
+	set := t.set(setID)
+	if set == nil {
+		return nil
 	}
-	order := set.policy.Append(buf, set, key)
-	if set.starting.Load() {
-		set.slowStart(order[len(buf):], key)
-	}
-	return order, nil
+	still := d.newSet(setID, set.members, t.health, nil)
+	still.turn.Store(set.turn.Load())
+	still.startsTurn.Store(set.startsTurn.Load())
+	return still
 }

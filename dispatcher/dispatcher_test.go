@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -101,6 +103,46 @@ func TestSelect_Property(t *testing.T) {
 
 func allFunc[E any](s []E, f func(E) bool) bool {
 	return !slices.ContainsFunc(s, func(e E) bool { return !f(e) })
+}
+
+// To look takes nobody's turn: who is first then is so as often as one looks.
+func TestPeek(t *testing.T) {
+	for _, alg := range algorithms {
+		if alg == dispatcher.Random { // which draws
+			continue
+		}
+		t.Run(alg.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := ailing(t, alg.Policy(), 12)
+				for range 100 {
+					time.Sleep(time.Second) // of the slow start
+					for _, key := range []string{"", "401@a.test"} {
+						var peeks [2]string
+						for i := range peeks {
+							dst, err := d.Peek(setID, key, make([]dispatcher.Destination, 1))
+							if err != nil {
+								t.Fatal(err)
+							}
+							peeks[i] = names(dst[1:])
+						}
+						was := order(t, d, key)
+						if want := [2]string{was, was}; peeks != want {
+							t.Fatalf("peeked %q, then selected %q", peeks, was)
+						}
+					}
+					d.Begin(choice(t, d, ""))
+				}
+			})
+		})
+	}
+	d := dispatcher.New(dispatcher.Config{})
+	if dst, err := d.Peek(setID, "", nil); dst != nil || !errors.Is(err, dispatcher.ErrNoSet) {
+		t.Errorf("got %v, %v, want ErrNoSet", dst, err)
+	}
+	update(t, d, []dispatcher.Destination{{SetID: setID, URI: "sip:a", State: dispatcher.Probing}})
+	if dst, err := d.Peek(setID, "", nil); dst != nil || !errors.Is(err, dispatcher.ErrAllDown) {
+		t.Errorf("got %v, %v, want ErrAllDown", dst, err)
+	}
 }
 
 func TestUpdate_Faults(t *testing.T) {

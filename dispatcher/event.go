@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -29,21 +28,16 @@ type Event struct {
 // rebuild replaces the sets that have h, after it went down or came back, and
 // notes the events.
 func (d *Dispatcher) rebuild(h *health) {
-	t := *d.table.Load()
-	t.sets = maps.Clone(t.sets)
-	for _, id := range slices.Sorted(maps.Keys(t.sets)) {
-		old := t.sets[id]
+	t := d.table.Load()
+	for _, id := range t.in[h] {
+		old := t.set(id)
 		i := slices.Index(old.health, h)
-		if i < 0 {
-			continue
-		}
 		set := d.newSet(id, old.members, t.health, old)
-		t.sets[id] = set
+		t.sets[id].Store(set)
 		if from, to := old.members[i].State, set.members[i]; from != Inactive {
 			d.events = append(d.events, Event{to, from, to.State, h.cause, h.since})
 		}
 	}
-	d.table.Store(&t)
 }
 
 // deliver tells all events that there are, unless somebody does already.

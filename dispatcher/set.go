@@ -83,6 +83,21 @@ func (s *Set) prepare(indices []int) {
 	})
 }
 
+// order is [Dispatcher.Select] of this set; s may be nil.
+func (s *Set) order(key string, buf []Destination) ([]Destination, error) {
+	switch {
+	case s == nil:
+		return buf, ErrNoSet
+	case len(s.usable) == 0:
+		return buf, ErrAllDown
+	}
+	order := s.policy.Append(buf, s, key)
+	if s.starting.Load() {
+		s.slowStart(order[len(buf):], key)
+	}
+	return order, nil
+}
+
 // ID returns the number of the set.
 func (s *Set) ID() int { return s.id }
 

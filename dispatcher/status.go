@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -40,11 +39,10 @@ type Status struct {
 func (d *Dispatcher) Status() []Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sets := slices.SortedFunc(maps.Values(d.table.Load().sets), func(a, b *Set) int {
-		return cmp.Compare(a.id, b.id)
-	})
+	t := d.table.Load()
 	var all []Status
-	for _, set := range sets {
+	for _, id := range slices.Sorted(maps.Keys(t.sets)) {
+		set := t.set(id)
 		for i, h := range set.health {
 			all = append(all, Status{
 				Destination: set.members[i],
