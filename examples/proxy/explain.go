@@ -9,7 +9,6 @@ import (
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
-	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -60,7 +59,7 @@ func (p *Proxy) explainRequest(ctx context.Context, c *relay.Context, src route.
 		f.settle(&req, &d)
 		notes = f.notes()
 	}
-	o := p.outcome(c, p.still(st, d.Set), &d, src, uri, req.Alias)
+	o := p.outcome(c, st, p.sets.Peek, &d, src, uri, req.Alias)
 	if forged {
 		notes = append(notes, "the alias in the Request-URI is forged, so that no Route proves the dialog")
 	}
@@ -79,23 +78,6 @@ func (p *Proxy) explainRequest(ctx context.Context, c *relay.Context, src route.
 	}
 	e.Notes = append(e.Notes, notes...)
 	return e
-}
-
-// still returns st so that it takes nobody's turn to select from a set.
-func (p *Proxy) still(st *state, set int) *state {
-	if st.key != dispatcher.KeyNone {
-		return st
-	}
-	var members []dispatcher.Destination
-	for _, s := range p.sets.Status() {
-		if s.SetID == set {
-			members = append(members, s.Destination)
-		}
-	}
-	still := *st
-	still.sets = dispatcher.New(dispatcher.Config{Policy: st.order, TryIfAllDown: p.cfg.Dispatcher.AllDown == config.AllDownTry})
-	_ = still.sets.Update(members) // which another dispatcher has taken
-	return &still
 }
 
 // explainTimeout bounds what an explanation waits for the name of a next hop.

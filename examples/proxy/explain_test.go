@@ -168,6 +168,13 @@ tenants:
 			ph := w.public("401", "a.test")
 			return w.explain(ph.Addr, ph.call("INVITE", "sip:402@a.test"))
 		}},
+		{"INVITE of a phone to the PBX with the fewest calls", "dispatcher: {algorithm: least-calls, probe: never}" + threeBoxes, func(w *world) string {
+			ph := w.public("401", "a.test")
+			for _, s := range w.proxy.sets.Status()[1:] {
+				w.proxy.sets.Begin(s.Destination)
+			}
+			return w.explain(ph.Addr, ph.call("INVITE", "sip:402@a.test"))
+		}},
 		{"INVITE of a phone to a PBX that no listener reaches", `
 listen: ["tcp:192.0.2.1:5060", "udp:192.0.2.1:5060"]
 tenants:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/location"
@@ -11,8 +12,8 @@ import (
 )
 
 // outcome is what comes of a decision as things are: where the request goes, or
-// how it is answered. To work it out does nothing yet, but that PBXes that take
-// turns have taken one, so that it can be explained as well as carried out.
+// how it is answered. To work it out does nothing yet, but that with Select PBXes
+// that take turns have taken one, so that it can be explained as well as carried out.
 type outcome struct {
 	targets [][]relay.Target // tried group by group; nil if it goes nowhere
 	lost    []lost           // phones that are no targets
@@ -23,6 +24,9 @@ type outcome struct {
 	fields []string // of its header
 }
 
+// chooser is [dispatcher.Dispatcher.Select], or Peek for what is not carried out.
+type chooser func(setID int, key string, buf []dispatcher.Destination) ([]dispatcher.Destination, error)
+
 // lost is a phone that cannot be reached.
 type lost struct {
 	binding *location.Binding
@@ -30,12 +34,12 @@ type lost struct {
 }
 
 // outcome returns what comes of d. Uri and alias are those of [Proxy.read].
-func (p *Proxy) outcome(c *relay.Context, st *state, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
+func (p *Proxy) outcome(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
 	switch d.Action {
 	case route.ToPhones:
 		return p.phones(c, st, d)
 	case route.ToSet:
-		targets, err := p.destinations(st, d, c.Message, src)
+		targets, err := p.destinations(st, choose, d, c.Message, src)
 		if err != nil {
 			return outcome{err: err, status: 503, fields: []string{"Retry-After: 10"}}
 		}

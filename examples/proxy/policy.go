@@ -53,7 +53,7 @@ func (p *Proxy) Route(c *relay.Context) {
 		}
 		f.settle(req, &d)
 	}
-	o := p.outcome(c, st, &d, src, uri, alias)
+	o := p.outcome(c, st, p.sets.Select, &d, src, uri, alias)
 	if o.err != nil && p.state.Load() != st { // the tenants have changed meanwhile
 		p.Route(c)
 		return
@@ -226,10 +226,10 @@ func (p *Proxy) toSet(c *relay.Context, st *state, d *route.Decision, o *outcome
 
 // destinations returns the PBXes of the set in the order to try them, one a
 // group.
-func (p *Proxy) destinations(st *state, d *route.Decision, m *sipmsg.Message, src route.Source) ([][]relay.Target, error) {
+func (p *Proxy) destinations(st *state, choose chooser, d *route.Decision, m *sipmsg.Message, src route.Source) ([][]relay.Target, error) {
 	buf := selections.Get().(*[]dispatcher.Destination)
 	defer selections.Put(buf)
-	ds, err := st.sets.Select(d.Set, st.affinity(d, m, src), (*buf)[:0])
+	ds, err := choose(d.Set, st.affinity(d, m, src), (*buf)[:0])
 	if err != nil {
 		return nil, err
 	}

@@ -231,7 +231,7 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 	if err != nil {
 		return false, err
 	}
-	st, more, err := f.newState(s.cfg.Sets)
+	st, more, err := f.newState()
 	if err != nil {
 		return false, err
 	}

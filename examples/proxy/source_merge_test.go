@@ -167,7 +167,7 @@ tenants:
 				t.Fatal(err)
 			}
 			f, problems := merge(cfg, rows, nil)
-			st, _, err := f.newState(nil)
+			st, _, err := f.newState()
 			if err != nil {
 				t.Fatal(err)
 			}

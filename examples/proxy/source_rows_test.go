@@ -148,8 +148,8 @@ func TestSource_IsConsistent(t *testing.T) {
 	createTables(t, db)
 	exec(t, db, "INSERT INTO domain (domain, setid) VALUES ('a.test', 10)", "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:10.0.1.10')")
 	p := new(Proxy)
-	sets := dispatcher.New(dispatcher.Config{Policy: dispatcher.PolicyFunc(p.order)})
-	s := newSource(sourceConfig{File: parseConfig(t, ""), DB: db, Sets: sets, Use: p.use, Log: slog.New(slog.DiscardHandler)})
+	p.sets = dispatcher.New(dispatcher.Config{Policy: dispatcher.PolicyFunc(p.order)})
+	s := newSource(sourceConfig{File: parseConfig(t, ""), DB: db, Sets: p.sets, Use: p.use, Log: slog.New(slog.DiscardHandler)})
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestSource_IsConsistent(t *testing.T) {
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			st := p.state.Load()
-			if err := st.reaches("a.test"); err != nil && p.state.Load() == st {
+			if err := st.reaches(p.sets, "a.test"); err != nil && p.state.Load() == st {
 				t.Error(err)
 			}
 		}
@@ -184,12 +184,12 @@ func TestSource_IsConsistent(t *testing.T) {
 }
 
 // reaches reports why a domain has no PBX.
-func (st *state) reaches(domain string) error {
+func (st *state) reaches(sets *dispatcher.Dispatcher, domain string) error {
 	tn, ok := st.tenants.Domain(domain)
 	if !ok {
 		return fmt.Errorf("no tenant of %s", domain)
 	}
-	found, err := st.sets.Select(tn.SetID, "", nil)
+	found, err := sets.Select(tn.SetID, "", nil)
 	if !slices.ContainsFunc(found, func(d dispatcher.Destination) bool { return st.hops[d.URI].remote.IsValid() }) {
 		return fmt.Errorf("set %d leads to %v: %w", tn.SetID, found, err)
 	}

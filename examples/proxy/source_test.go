@@ -119,7 +119,7 @@ func TestSource_Swap(t *testing.T) {
 	old, swaps := l.st, 0
 	l.cfg.Use = func(st *state) {
 		for _, st := range []*state{old, st} {
-			if err := st.reaches("a.test"); err != nil {
+			if err := st.reaches(l.cfg.Sets, "a.test"); err != nil {
 				t.Error(err)
 			}
 		}

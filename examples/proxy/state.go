@@ -19,11 +19,10 @@ import (
 // changed, replaced as a whole.
 type state struct {
 	tenants     *tenant.Table
-	sets        *dispatcher.Dispatcher // the same in all states, since it knows who is alive
-	order       dispatcher.Policy      // how it orders the PBXes of a set
-	key         dispatcher.Key         // what a PBX of a set is chosen by
-	hops        map[string]hop         // where a member of a set is, by its URI
-	rows        map[string]bool        // URIs of members that are as they are written
+	order       dispatcher.Policy // how the PBXes of a set are ordered
+	key         dispatcher.Key    // what a PBX of a set is chosen by
+	hops        map[string]hop    // where a member of a set is, by its URI
+	rows        map[string]bool   // URIs of members that are as they are written
 	named       map[hostPort][]*tenant.Tenant
 	serverNames map[netip.AddrPort]string // of PBXes that are known by name
 	policy      route.Policy
@@ -41,16 +40,15 @@ type fleet struct {
 	addrs        map[string][]netip.Addr  // of destinations, by canonical host name
 }
 
-// newState builds the state of a fleet whose destinations are in sets. What is
-// wrong but does not keep the proxy from working is returned as problems.
-func (f *fleet) newState(sets *dispatcher.Dispatcher) (*state, []problem, error) {
+// newState builds the state of a fleet. What is wrong but does not keep the proxy
+// from working is returned as problems.
+func (f *fleet) newState() (*state, []problem, error) {
 	table, err := tenant.NewTable(f.tenants)
 	if err != nil {
 		return nil, nil, err
 	}
 	st := &state{
 		tenants:     table,
-		sets:        sets,
 		order:       f.cfg.Dispatcher.Algorithm.Policy(),
 		key:         f.cfg.Dispatcher.Algorithm.Key(),
 		hops:        map[string]hop{},

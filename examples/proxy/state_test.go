@@ -33,11 +33,10 @@ func stateAndProblems(t testing.TB, cfg *config.Config, lookup config.LookupHost
 	if err != nil {
 		t.Fatal(err)
 	}
-	sets := dispatcher.New(dispatcher.Config{Policy: cfg.Dispatcher.Algorithm.Policy()})
-	if err := sets.Update(f.members); err != nil {
+	if err := dispatcher.New(dispatcher.Config{}).Update(f.members); err != nil {
 		t.Fatal(err)
 	}
-	st, more, err := f.newState(sets)
+	st, more, err := f.newState()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +132,7 @@ tenants: [{setid: 10, register: {contact: own}}]`)
 	f := fleet{cfg: cfg, tenants: cfg.LoadTenants(nil)}
 	f.tenants = append(f.tenants, f.tenants[0])
 	f.tenants[1].SetID = 20
-	st, _, err := f.newState(nil)
+	st, _, err := f.newState()
 	if err != nil {
 		t.Fatal(err)
 	}
