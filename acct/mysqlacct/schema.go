@@ -35,13 +35,8 @@ var Schema string
 // have and the unique key of record_id. It alters nothing else, so that it can
 // be used again.
 func Create(ctx context.Context, db *sql.DB) error {
-	for statement := range strings.SplitAfterSeq(Schema, ";\n") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		if err := execute(ctx, db, statement); err != nil {
-			return fmt.Errorf("mysqlacct: create: %w", err)
-		}
+	if err := mysqlschema.Create(ctx, db, Schema); err != nil {
+		return fmt.Errorf("mysqlacct: create: %w", err)
 	}
 	for _, table := range []string{"acc", "missed_calls"} {
 		if err := addColumns(ctx, db, table); err != nil {
@@ -49,18 +44,6 @@ func Create(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
-}
-
-// execute runs a statement, and again if it got in the way of another program
-// that does the same.
-func execute(ctx context.Context, db *sql.DB, statement string) error {
-	const deadlock, attempts = 1213, 10
-	for attempt := 1; ; attempt++ {
-		_, err := db.ExecContext(ctx, statement)
-		if attempt == attempts || !mysqlschema.Is(err, deadlock) {
-			return err
-		}
-	}
 }
 
 // addColumns adds the optional columns that are missing, and the key of

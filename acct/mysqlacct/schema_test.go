@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/sipward/sipward/acct/mysqlacct"
@@ -38,15 +37,7 @@ func TestCreate_AddsOnly(t *testing.T) {
 			if name != "empty" {
 				write(t, open(t, db), kinds()...)
 			}
-			var wg sync.WaitGroup
-			for range 3 {
-				wg.Go(func() {
-					if err := mysqlacct.Create(t.Context(), db); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			wg.Wait()
+			mysqltest.AtOnce(t, db, mysqlacct.Create)
 			if name == "empty" {
 				write(t, open(t, db), kinds()...)
 			}

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	_ "embed" // schema.sql
 	"fmt"
-	"strings"
 
 	"github.com/sipward/sipward/internal/mysqlschema"
 )
@@ -28,13 +27,8 @@ var Schema string
 // Create makes the tables of [Schema] that are missing. It alters nothing, so
 // that it can be used again, and on a database of OpenSIPS.
 func Create(ctx context.Context, db *sql.DB) error {
-	for statement := range strings.SplitAfterSeq(Schema, ";\n") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("mysqldisp: create: %w", err)
-		}
+	if err := mysqlschema.Create(ctx, db, Schema); err != nil {
+		return fmt.Errorf("mysqldisp: create: %w", err)
 	}
 	return nil
 }

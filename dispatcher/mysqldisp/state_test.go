@@ -84,7 +84,7 @@ func TestLoader_SetStateFails(t *testing.T) {
 }
 
 // Create can be used on its own result and on a table of OpenSIPS, which it
-// leaves as it is.
+// leaves as it is, by several programs at once.
 func TestCreate_AddsOnly(t *testing.T) {
 	tables := map[string]func(testing.TB) *sql.DB{
 		"empty":    func(t testing.TB) *sql.DB { return mysqltest.DB(t) },
@@ -93,6 +93,7 @@ func TestCreate_AddsOnly(t *testing.T) {
 	for name, table := range tables {
 		t.Run(name, func(t *testing.T) {
 			db := table(t)
+			mysqltest.AtOnce(t, db, mysqldisp.Create)
 			for range 2 {
 				if err := mysqldisp.Create(t.Context(), db); err != nil {
 					t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package mysqlschema checks that a table of OpenSIPS is what its reader wants,
-// and reads it.
+// Package mysqlschema makes tables of OpenSIPS, checks that one is what its reader
+// wants, and reads it.
 package mysqlschema
 
 import (
@@ -29,6 +29,25 @@ const (
 	DuplicateIndex  = 1061
 	noSuchTable     = 1146
 )
+
+// Create executes the statements of schema, each ended by a semicolon at the end
+// of a line. One that gets in the way of another program's is executed again: each
+// must be of those that do nothing when their work is done.
+func Create(ctx context.Context, db *sql.DB, schema string) error {
+	for statement := range strings.SplitAfterSeq(schema, ";\n") {
+		if strings.TrimSpace(statement) == "" {
+			continue
+		}
+		err := Retry(ctx, func(int) error {
+			_, err := db.ExecContext(ctx, statement)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Check returns the columns of a table, in lower case. The error wraps
 // [ErrSchema] if the table has another version or lacks one of the columns in

@@ -18,6 +18,7 @@
 package mysqltest
 
 import (
+	"context"
 	"database/sql"
 	"os"
 	"sync"
@@ -57,6 +58,30 @@ func DB(t testing.TB) *sql.DB {
 		t.Fatal(shared.err)
 	}
 	return shared.server.DB(t)
+}
+
+// AtOnce checks that several programs can create their tables in a database at
+// once, as those do that are started together.
+func AtOnce(t testing.TB, db *sql.DB, create func(context.Context, *sql.DB) error) {
+	t.Helper()
+	const programs = 8
+	each := func(f func(context.Context, *sql.DB) error) {
+		var wg sync.WaitGroup
+		for range programs {
+			wg.Go(func() {
+				if err := f(t.Context(), db); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	db.SetMaxIdleConns(programs)
+	each(func(ctx context.Context, db *sql.DB) error { // so that none is late who has to connect
+		_, err := db.ExecContext(ctx, "DO SLEEP(0.05)")
+		return err
+	})
+	each(create)
 }
 
 // need skips or fails the test if a program is missing.

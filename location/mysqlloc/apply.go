@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/sipward/sipward/internal/mysqlschema"
 	"github.com/sipward/sipward/location"
 )
 
@@ -76,7 +77,7 @@ func (s *Store) applyOne(ctx context.Context, j *job) {
 // anything was changed; begun says whether the server was there for it at all.
 // For one job alone it can wait for the locks of others.
 func (s *Store) transact(ctx context.Context, jobs []*job, wait bool) (begun bool, err error) {
-	err = retry(ctx, func(attempt int) error {
+	err = mysqlschema.Retry(ctx, func(attempt int) error {
 		// Gaps between rows stay unlocked at this level. Locked ones would make
 		// deadlocks of all phones that register for the first time.
 		tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})

@@ -12,10 +12,7 @@ import (
 var (
 	AORHash      = aorHash
 	NewContactID = newContactID
-	Retry        = retry
 )
-
-const MaxAttempts = maxAttempts
 
 // Queries are those that must not read the whole table.
 func Queries() []string {

@@ -1,6 +1,10 @@
 package mysqlloc
 
-import "context"
+import (
+	"context"
+
+	"github.com/sipward/sipward/internal/mysqlschema"
+)
 
 // purgeBatch is how many rows one statement of Purge deletes. Each is a
 // transaction of its own, so that no lock is held for long.
@@ -32,7 +36,7 @@ func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 			args = append(args, ids[min(i, len(ids)-1)])
 		}
 		args = append(args, now)
-		err := retry(ctx, func(int) error {
+		err := mysqlschema.Retry(ctx, func(int) error {
 			result, err := s.purge.ExecContext(ctx, args...)
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@ package mysqlloc
 import (
 	"context"
 
+	"github.com/sipward/sipward/internal/mysqlschema"
 	"github.com/sipward/sipward/location"
 )
 
@@ -66,7 +67,7 @@ func (s *Store) refreshRow(ctx context.Context, j *job, b *location.Binding, r *
 	}
 	args = append(args, old.Contact, old.CallID, old.CSeq, old.Expires, old.LastModified, old.KV)
 	result, err := s.compareAndUpdate.ExecContext(ctx, args...)
-	if isConflict(err) {
+	if mysqlschema.IsConflict(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/sipward/sipward/internal/mysqlschema"
 )
 
 // ErrSchema reports a location table that is missing, of another version, or
@@ -31,13 +33,8 @@ var Schema string
 // It alters nothing else, so that it can be used again, and on a database of
 // OpenSIPS.
 func Create(ctx context.Context, db *sql.DB) error {
-	for _, statement := range strings.SplitAfter(Schema, ";\n") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("mysqlloc: create: %w", err)
-		}
+	if err := mysqlschema.Create(ctx, db, Schema); err != nil {
+		return fmt.Errorf("mysqlloc: create: %w", err)
 	}
 	indexes := []struct{ name, first, statement string }{
 		{"sipward_aor", "domain,username", "CREATE INDEX sipward_aor ON location (domain, username)"},
@@ -51,7 +48,8 @@ func Create(ctx context.Context, db *sql.DB) error {
 		if has {
 			continue
 		}
-		if _, err := db.ExecContext(ctx, index.statement); err != nil {
+		_, err = db.ExecContext(ctx, index.statement)
+		if err != nil && !mysqlschema.Is(err, mysqlschema.DuplicateIndex) { // another program was faster
 			return fmt.Errorf("mysqlloc: create index %s: %w", index.name, err)
 		}
 	}

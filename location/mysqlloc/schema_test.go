@@ -72,7 +72,7 @@ func TestNew_StrictMode(t *testing.T) {
 }
 
 // Create can be used on its own result and on a database of OpenSIPS, whose
-// rows stay.
+// rows stay, by several programs at once.
 func TestCreate_AddsOnly(t *testing.T) {
 	tables := map[string]func(testing.TB, *sql.DB){
 		"empty":    func(testing.TB, *sql.DB) {},
@@ -87,7 +87,7 @@ func TestCreate_AddsOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := mysqltest.DB(t)
 			table(t, db)
-			create(t, db)
+			mysqltest.AtOnce(t, db, mysqlloc.Create)
 			before := indexes(t, db)
 			s := open(t, db, mysqlloc.Config{})
 			bob := aor(t, "bob", "a.example")

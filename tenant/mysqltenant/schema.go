@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	_ "embed" // schema.sql
 	"fmt"
-	"strings"
 
 	"github.com/sipward/sipward/internal/mysqlschema"
 )
@@ -32,13 +31,8 @@ var Schema string
 // index. Where setid is 0 and attrs have a set it copies that to setid. It
 // alters nothing else, so that it can be used again.
 func Create(ctx context.Context, db *sql.DB) error {
-	for statement := range strings.SplitAfterSeq(Schema, ";\n") {
-		if strings.TrimSpace(statement) == "" {
-			continue
-		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("mysqltenant: create: %w", err)
-		}
+	if err := mysqlschema.Create(ctx, db, Schema); err != nil {
+		return fmt.Errorf("mysqltenant: create: %w", err)
 	}
 	if err := addSetID(ctx, db); err != nil {
 		return fmt.Errorf("mysqltenant: create column setid: %w", err)

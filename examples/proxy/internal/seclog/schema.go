@@ -6,7 +6,10 @@ import (
 	_ "embed" // schema.sql
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -43,11 +46,24 @@ func Create(ctx context.Context, db *sql.DB) error {
 		if strings.TrimSpace(statement) == "" {
 			continue
 		}
-		if _, err := db.ExecContext(ctx, statement); err != nil {
+		if err := execute(ctx, db, statement); err != nil {
 			return fmt.Errorf("seclog: create: %w", err)
 		}
 	}
 	return nil
+}
+
+// execute executes a statement, and again if it got in the way of another program
+// that does the same.
+func execute(ctx context.Context, db *sql.DB, statement string) error {
+	const duplicateKey, deadlock, attempts = 1062, 1213, 10
+	for attempt := 1; ; attempt++ {
+		_, err := db.ExecContext(ctx, statement)
+		if attempt == attempts || !isNumber(err, duplicateKey, deadlock) {
+			return err
+		}
+		time.Sleep(rand.N(10 * time.Millisecond)) // or rivals meet again
+	}
 }
 
 // Check says why rows cannot be written to a table: it is missing, or lacks a
@@ -66,6 +82,11 @@ func Check(ctx context.Context, db *sql.DB, table string) error {
 // isMissing reports whether err says that there is no such table.
 func isMissing(err error) bool {
 	const noSuchTable = 1146
+	return isNumber(err, noSuchTable)
+}
+
+// isNumber reports whether err is one of these errors of the server.
+func isNumber(err error, numbers ...uint16) bool {
 	answer, ok := errors.AsType[*mysql.MySQLError](err)
-	return ok && answer.Number == noSuchTable
+	return ok && slices.Contains(numbers, answer.Number)
 }

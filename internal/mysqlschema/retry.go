@@ -1,4 +1,4 @@
-package mysqlloc
+package mysqlschema
 
 import (
 	"context"
@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// maxAttempts bounds how often a transaction is tried that others get in the
+// MaxAttempts bounds how often a transaction is tried that others get in the
 // way of. Of those that are in each other's way one always gets through.
-const maxAttempts = 10
+const MaxAttempts = 10
 
-// retry calls f until it succeeds or fails for a reason of its own. The
+// Retry calls f until it succeeds or fails for a reason of its own. The
 // attempts count from 0.
-func retry(ctx context.Context, f func(attempt int) error) error {
+func Retry(ctx context.Context, f func(attempt int) error) error {
 	for attempt := 0; ; attempt++ {
 		err := f(attempt)
-		if err == nil || attempt == maxAttempts-1 || !isConflict(err) {
+		if err == nil || attempt == MaxAttempts-1 || !IsConflict(err) {
 			return err
 		}
 		// Rivals must not meet again, so each waits for a time of its own.
@@ -30,14 +30,14 @@ func retry(ctx context.Context, f func(attempt int) error) error {
 	}
 }
 
-// isConflict reports whether the server refused because of another transaction.
-func isConflict(err error) bool {
+// IsConflict reports whether the server refused because of another transaction.
+func IsConflict(err error) bool {
 	const (
 		recordChanged   = 1020
-		duplicateKey    = 1062 // another one has added a row of the AOR
+		duplicateKey    = 1062 // another one has added the row
 		lockWaitTimeout = 1205
 		deadlock        = 1213
 		locked          = 3572 // MySQL's for a statement that does not wait; MariaDB has lockWaitTimeout
 	)
-	return isNumber(err, recordChanged, duplicateKey, lockWaitTimeout, deadlock, locked)
+	return Is(err, recordChanged, duplicateKey, lockWaitTimeout, deadlock, locked)
 }

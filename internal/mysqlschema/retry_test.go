@@ -1,4 +1,4 @@
-package mysqlloc_test
+package mysqlschema_test
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/sipward/sipward/location/mysqlloc"
+	"github.com/sipward/sipward/internal/mysqlschema"
 )
 
 func TestRetry(t *testing.T) {
 	deadlock := fmt.Errorf("update: %w", &mysql.MySQLError{Number: 1213})
 	lockWait, duplicate := &mysql.MySQLError{Number: 1205}, &mysql.MySQLError{Number: 1062}
 	other := errors.New("gone")
-	always := make([]error, mysqlloc.MaxAttempts+1)
+	always := make([]error, mysqlschema.MaxAttempts+1)
 	for i := range always {
 		always[i] = deadlock
 	}
@@ -30,13 +30,13 @@ func TestRetry(t *testing.T) {
 		{"each conflict once", []error{deadlock, lockWait, duplicate, nil}, 4, nil},
 		{"an error of its own", []error{deadlock, other, nil}, 2, other},
 		{"another error of the server", []error{&mysql.MySQLError{Number: 1406}}, 1, nil},
-		{"conflicts without end", always, mysqlloc.MaxAttempts, deadlock},
+		{"conflicts without end", always, mysqlschema.MaxAttempts, deadlock},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				err := mysqlloc.Retry(t.Context(), func(attempt int) error {
+				err := mysqlschema.Retry(t.Context(), func(attempt int) error {
 					if attempt != calls {
 						t.Errorf("attempt %d, want %d", attempt, calls)
 					}
@@ -58,7 +58,7 @@ func TestRetry_EndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		calls := 0
-		err := mysqlloc.Retry(ctx, func(int) error {
+		err := mysqlschema.Retry(ctx, func(int) error {
 			calls++
 			cancel()
 			return &mysql.MySQLError{Number: 1213}
