@@ -72,13 +72,7 @@ func (l *Loader) query(ctx context.Context, q mysqlschema.Queryer) (string, erro
 	if err != nil {
 		return "", err
 	}
-	columns := strings.Fields("id setid destination socket state weight priority attrs description")
-	for i, name := range columns {
-		if !has[name] {
-			columns[i] = "NULL AS " + name
-		}
-	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM `" + l.cfg.Table + "` ORDER BY id", nil
+	return mysqlschema.SelectAll(l.cfg.Table, has, strings.Fields("id setid destination socket state weight priority attrs description")...), nil
 }
 
 // Load returns all destinations in the order of their ids. The error is one of

@@ -53,7 +53,7 @@ func Create(ctx context.Context, db *sql.DB, schema string) error {
 // [ErrSchema] if the table has another version or lacks one of the columns in
 // need. Table is put into the statement as it is: it must have been validated.
 func Check(ctx context.Context, q Queryer, table string, version int, need ...string) (map[string]bool, error) {
-	if err := checkVersion(ctx, q, table, version); err != nil {
+	if err := CheckVersion(ctx, q, table, version); err != nil {
 		return nil, err
 	}
 	has, err := Columns(ctx, q, table)
@@ -67,7 +67,9 @@ func Check(ctx context.Context, q Queryer, table string, version int, need ...st
 	return has, nil
 }
 
-func checkVersion(ctx context.Context, q Queryer, table string, want int) error {
+// CheckVersion returns an error that wraps [ErrSchema] if the table of versions
+// does not say that a table has the version wanted.
+func CheckVersion(ctx context.Context, q Queryer, table string, want int) error {
 	rows, err := q.QueryContext(ctx, "SELECT table_version FROM version WHERE table_name = ?", table)
 	if Is(err, noSuchTable) {
 		return fmt.Errorf("%w: there is no table version, want one with version %d of %s", ErrSchema, want, table)
@@ -112,6 +114,19 @@ func Columns(ctx context.Context, q Queryer, table string) (map[string]bool, err
 		has[strings.ToLower(name)] = true
 	}
 	return has, rows.Err()
+}
+
+// SelectAll returns the query that reads these columns of all rows in the order of
+// their ids, with NULL for those that the table does not have. Table is as in
+// [Check]; columns are put into the statement as they are, too.
+func SelectAll(table string, has map[string]bool, columns ...string) string {
+	list := slices.Clone(columns)
+	for i, name := range columns {
+		if !has[name] {
+			list[i] = "NULL AS " + name
+		}
+	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM `" + table + "` ORDER BY id"
 }
 
 // Select reads all rows of a query into dest, a pointer to a slice of structs

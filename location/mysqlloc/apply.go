@@ -40,7 +40,7 @@ func refusal(err error) error {
 		valueTooLarge = 1690
 		cannotConvert = 3854
 	)
-	if isNumber(err, rowTooLarge, outOfRange, badTime, badText, tooLong, valueTooLarge, cannotConvert, illegalMix) {
+	if mysqlschema.Is(err, rowTooLarge, outOfRange, badTime, badText, tooLong, valueTooLarge, cannotConvert, illegalMix) {
 		return fmt.Errorf("%w: %w", ErrValue, err)
 	}
 	return err

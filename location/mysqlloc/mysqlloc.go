@@ -77,7 +77,7 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Store, error) {
 	}
 	columns, err := checkSchema(ctx, db, cfg.Table)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mysqlloc: %w", err)
 	}
 	s := &Store{cfg: cfg, db: sqlx.NewDb(db, "mysql"), columns: columns}
 	if err := s.prepare(ctx, s.db, cfg.Table); err != nil {
@@ -95,7 +95,7 @@ func (s *Store) Lookup(ctx context.Context, aor location.AOR) ([]location.Bindin
 		return nil, err
 	}
 	rows, err := selectRows(ctx, nil, s.lookup, columnUser(aor.User()), columnDomain(aor.Domain()))
-	if isNumber(err, illegalMix) {
+	if mysqlschema.Is(err, illegalMix) {
 		return nil, nil // the column's character set lacks a character of the user
 	}
 	if err != nil {

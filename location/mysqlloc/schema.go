@@ -8,15 +8,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-sql-driver/mysql"
-
 	"github.com/sipward/sipward/internal/mysqlschema"
 )
 
 // ErrSchema reports a location table that is missing, of another version, or
 // with a column of another type. The error's text names what was wanted and
 // what was found.
-var ErrSchema = errors.New("mysqlloc: unexpected schema")
+var ErrSchema = mysqlschema.ErrSchema
 
 // Version is what the version table says of a location table that this package
 // can use, that of OpenSIPS 3.6.
@@ -81,7 +79,7 @@ type column struct {
 // checkSchema returns the text columns by name. The error wraps [ErrSchema]
 // if the table is not as it must be.
 func checkSchema(ctx context.Context, db *sql.DB, table string) (map[string]column, error) {
-	if err := checkVersion(ctx, db, table); err != nil {
+	if err := mysqlschema.CheckVersion(ctx, db, table, Version); err != nil {
 		return nil, err
 	}
 	columns, faults, err := readColumns(ctx, db, table)
@@ -98,30 +96,13 @@ func checkSchema(ctx context.Context, db *sql.DB, table string) (map[string]colu
 	return columns, checkMode(ctx, db)
 }
 
-func checkVersion(ctx context.Context, db *sql.DB, table string) error {
-	var found int
-	err := db.QueryRowContext(ctx, "SELECT table_version FROM version WHERE table_name = ?", table).Scan(&found)
-	const noSuchTable = 1146
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w: the table version has no row for %s, want version %d", ErrSchema, table, Version)
-	case isNumber(err, noSuchTable):
-		return fmt.Errorf("%w: there is no table version, want one with version %d of %s", ErrSchema, Version, table)
-	case err != nil:
-		return fmt.Errorf("mysqlloc: %w", err)
-	case found != Version:
-		return fmt.Errorf("%w: %s has version %d, want %d", ErrSchema, table, found, Version)
-	}
-	return nil
-}
-
 // readColumns returns the text columns, and what is wrong with the columns.
 func readColumns(ctx context.Context, db *sql.DB, table string) (texts map[string]column, faults []error, err error) {
 	const query = `SELECT column_name, data_type, column_type, character_maximum_length FROM information_schema.columns
 		WHERE table_schema = DATABASE() AND table_name = ?`
 	rows, err := db.QueryContext(ctx, query, table)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mysqlloc: %w", err)
+		return nil, nil, err
 	}
 	defer rows.Close()
 	texts, types := map[string]column{}, map[string]string{}
@@ -129,7 +110,7 @@ func readColumns(ctx context.Context, db *sql.DB, table string) (texts map[strin
 		var name, dataType, columnType string
 		var limit sql.NullInt64
 		if err := rows.Scan(&name, &dataType, &columnType, &limit); err != nil {
-			return nil, nil, fmt.Errorf("mysqlloc: %w", err)
+			return nil, nil, err
 		}
 		types[name] = strings.ToLower(columnType)
 		if limit.Valid {
@@ -138,7 +119,7 @@ func readColumns(ctx context.Context, db *sql.DB, table string) (texts map[strin
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("mysqlloc: %w", err)
+		return nil, nil, err
 	}
 	return texts, columnFaults(table, texts, types), nil
 }
@@ -181,7 +162,7 @@ func tableFaults(ctx context.Context, db *sql.DB, table string) (faults []error,
 		return nil, nil // which is reported as such
 	}
 	if err != nil {
-		return nil, fmt.Errorf("mysqlloc: %w", err)
+		return nil, err
 	}
 	if !strings.EqualFold(engine.String, "InnoDB") {
 		faults = append(faults, fmt.Errorf("%s has engine %s, want InnoDB", table, engine.String))
@@ -196,13 +177,13 @@ func tableFaults(ctx context.Context, db *sql.DB, table string) (faults []error,
 func checkMode(ctx context.Context, db *sql.DB) error {
 	var mode string
 	if err := db.QueryRowContext(ctx, "SELECT @@SESSION.sql_mode").Scan(&mode); err != nil {
-		return fmt.Errorf("mysqlloc: %w", err)
+		return err
 	}
 	if !strings.Contains(mode, "STRICT_TRANS_TABLES") && !strings.Contains(mode, "STRICT_ALL_TABLES") {
-		return fmt.Errorf("mysqlloc: sql_mode is %q, want one with STRICT_TRANS_TABLES: the server would alter texts without an error", mode)
+		return fmt.Errorf("sql_mode is %q, want one with STRICT_TRANS_TABLES: the server would alter texts without an error", mode)
 	}
 	if strings.Contains(mode, "PAD_CHAR_TO_FULL_LENGTH") {
-		return fmt.Errorf("mysqlloc: sql_mode is %q, want one without PAD_CHAR_TO_FULL_LENGTH", mode)
+		return fmt.Errorf("sql_mode is %q, want one without PAD_CHAR_TO_FULL_LENGTH", mode)
 	}
 	return nil
 }
@@ -210,17 +191,3 @@ func checkMode(ctx context.Context, db *sql.DB) error {
 // illegalMix is the error of a comparison with a text that the column's
 // character set cannot express.
 const illegalMix = 1267
-
-// isNumber reports whether err is one of these errors of the server.
-func isNumber(err error, numbers ...uint16) bool {
-	e, ok := errors.AsType[*mysql.MySQLError](err)
-	if !ok {
-		return false
-	}
-	for _, n := range numbers {
-		if e.Number == n {
-			return true
-		}
-	}
-	return false
-}

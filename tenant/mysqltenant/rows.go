@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/sipward/sipward/internal/mysqlschema"
 	"github.com/sipward/sipward/tenant"
@@ -83,23 +82,12 @@ func (l *Loader) queries(ctx context.Context, q mysqlschema.Queryer) (domain, di
 	if !has["setid"] && !has["attrs"] {
 		return "", "", fmt.Errorf("%w: %s has no column setid and no column attrs, want one of them", ErrSchema, l.cfg.DomainTable)
 	}
-	domain = selectQuery(l.cfg.DomainTable, has, "id", "domain", "setid", "attrs")
+	domain = mysqlschema.SelectAll(l.cfg.DomainTable, has, "id", "domain", "setid", "attrs")
 	has, err = mysqlschema.Check(ctx, q, l.cfg.DispatcherTable, dispatcherVersion, "id", "setid", "destination")
 	if err != nil {
 		return "", "", err
 	}
-	return domain, selectQuery(l.cfg.DispatcherTable, has, "id", "setid", "destination", "attrs"), nil
-}
-
-// selectQuery returns a statement that reads NULL for columns that there are
-// not. All that it is made of is known to be names.
-func selectQuery(table string, has map[string]bool, columns ...string) string {
-	for i, name := range columns {
-		if !has[name] {
-			columns[i] = "NULL AS " + name
-		}
-	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM `" + table + "` ORDER BY id"
+	return domain, mysqlschema.SelectAll(l.cfg.DispatcherTable, has, "id", "setid", "destination", "attrs"), nil
 }
 
 // Hosts returns the host names of destinations, in canonical form, each with the
