@@ -219,6 +219,24 @@ func TestRecorder(t *testing.T) {
 			with(failed("a", 486, "Busy Here", acct.Busy, 0, 0), func(r *acct.Record) { r.SetID = 20 }),
 			answered("a", 0, 0, 1*s, acct.ByCaller),
 		}},
+		{"the same in another tenant, and a proxy between them", func(r *acct.Recorder) { // so that all comes by twice
+			theirs := invite("a")
+			theirs.SetID = 20
+			out, in := r.Begin(invite("a")), r.Begin(theirs)
+			in.Answer(answer("callee"))
+			out.Answer(answer("callee"))
+			twice := func(f func(acct.Dialog), d acct.Dialog) { f(d); f(d) }
+			twice(r.Ack, forth("a", "callee"))
+			sleep(3 * time.Hour)
+			twice(r.Alive, back("a", "callee"))
+			sleep(3 * time.Hour)
+			twice(func(d acct.Dialog) { r.Refresh(d, 10*time.Hour) }, forth("a", "callee"))
+			sleep(3 * time.Hour)
+			twice(r.Bye, back("a", "callee"))
+		}, []acct.Record{
+			with(answered("a", 0, 0, 9*time.Hour, acct.ByCallee), ack, func(r *acct.Record) { r.SetID = 20 }),
+			with(answered("a", 0, 0, 9*time.Hour, acct.ByCallee), ack),
+		}},
 		{"Call-ID and tag used again while the call is up", func(r *acct.Recorder) {
 			up(r, "a")
 			for i := range 3 {

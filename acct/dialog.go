@@ -6,6 +6,14 @@ import "time"
 // that of whoever sends it.
 type Dialog struct{ CallID, FromTag, ToTag string }
 
+// calleeTag returns the callee's tag in a request of that side.
+func (d *Dialog) calleeTag(by End) string {
+	if by == ByCaller {
+		return d.ToTag
+	}
+	return d.FromTag
+}
+
 // Ack notes the ACK for a 2xx.
 func (r *Recorder) Ack(d Dialog) {
 	r.dialog(d, func(c *Call, by End) {
@@ -36,7 +44,12 @@ func (r *Recorder) Refresh(d Dialog, expires time.Duration) {
 
 // Bye notes a BYE: it ends the call, whatever is answered.
 func (r *Recorder) Bye(d Dialog) {
+	done := false
 	r.dialog(d, func(c *Call, by End) {
+		if done { // one that comes by again ends the next one
+			return
+		}
+		done = true
 		c.revive(d, by)
 		if !c.answered() {
 			c.bye = by // its 2xx or its final response is still to come
@@ -55,8 +68,8 @@ func interval(expires time.Duration) time.Duration {
 	return max(expires, 90*time.Second)
 }
 
-// dialog calls f, with the shard locked, for the call that d belongs to, if
-// there is one.
+// dialog calls f, with the shard locked, for each call that d belongs to: they are
+// several if the INVITE has come by for several tenants. F may end the call.
 func (r *Recorder) dialog(d Dialog, f func(c *Call, by End)) {
 	if r == nil {
 		return
@@ -65,8 +78,11 @@ func (r *Recorder) dialog(d Dialog, f func(c *Call, by End)) {
 	s := r.shardOf(d.CallID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, by := s.find(d); c != nil {
+	c, by := s.find(d)
+	for c != nil {
+		next := c.next.withTag(d.calleeTag(by))
 		f(c, by)
+		c = next
 	}
 }
 
@@ -78,12 +94,8 @@ func (c *Call) revive(d Dialog, by End) {
 		return
 	}
 	c.restored = false
-	tag := d.ToTag
-	if by == ByCallee {
-		tag = d.FromTag
-	}
 	c.acked = true
-	c.answer(Answer{ToTag: tag, Code: 200, Reason: "OK"}, c.now())
+	c.answer(Answer{ToTag: d.calleeTag(by), Code: 200, Reason: "OK"}, c.now())
 }
 
 // keepInterval is how old the sign of life in the journal may be.

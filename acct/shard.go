@@ -109,27 +109,35 @@ func (s *shard) sweep(now time.Time, timeout time.Duration) {
 	}
 }
 
-// find returns the call that a request in a dialog belongs to and who sent it;
-// nil if there is none.
+// find returns the first call that a request in a dialog belongs to and who sent
+// it; nil if there is none.
 func (s *shard) find(d Dialog) (c *Call, by End) {
-	if c := match(s.calls[key{d.CallID, d.FromTag}], d.ToTag); c != nil {
+	if c := s.calls[key{d.CallID, d.FromTag}].match(d.ToTag); c != nil {
 		return c, ByCaller
 	}
-	return match(s.calls[key{d.CallID, d.ToTag}], d.FromTag), ByCallee
+	return s.calls[key{d.CallID, d.ToTag}].match(d.FromTag), ByCallee
 }
 
-// match returns the dialog with the callee's tag, else a call that has none
-// yet.
-func match(first *Call, tag string) (early *Call) {
-	for c := first; c != nil; c = c.next {
-		switch {
-		case c.answered() && c.rec.ToTag == tag:
-			return c
-		case !c.answered() && !c.held:
+// match returns the first call from c on with the callee's tag, else one that has
+// none yet.
+func (c *Call) match(tag string) (early *Call) {
+	if up := c.withTag(tag); up != nil {
+		return up
+	}
+	for ; c != nil; c = c.next {
+		if !c.answered() && !c.held {
 			early = c
 		}
 	}
 	return early
+}
+
+// withTag returns the first call from c on that is a dialog with the callee's tag.
+func (c *Call) withTag(tag string) *Call {
+	for c != nil && (!c.answered() || c.rec.ToTag != tag) {
+		c = c.next
+	}
+	return c
 }
 
 // records returns what the calls have for records so far.
