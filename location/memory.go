@@ -26,6 +26,7 @@ type Memory struct {
 	shards   [shardCount]shard
 	contacts contactIndex
 	flows    flowIndex
+	domains  domainCount
 }
 
 var _ interface {
@@ -49,8 +50,9 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	}
 	m.contacts.init()
 	m.flows.init()
+	m.domains.init()
 	for i := range m.shards {
-		m.shards[i].init(&m.contacts, &m.flows)
+		m.shards[i].init(&m.contacts, &m.flows, &m.domains)
 	}
 	return m
 }
@@ -195,3 +197,7 @@ func (m *Memory) Len() int {
 	}
 	return n
 }
+
+// AORs returns how many AORs of a canonical domain have bindings, among them
+// those whose bindings have expired and are not freed yet.
+func (m *Memory) AORs(domain string) int { return m.domains.get(domain) }

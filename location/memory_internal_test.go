@@ -2,6 +2,7 @@ package location
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 func held(t *testing.T, m *Memory) (aors, slots, contacts int) {
 	t.Helper()
 	chained, queued, indexed, want := 0, 0, 0, 0
+	byDomain := map[string]int{}
 	for i := range m.shards {
 		s := &m.shards[i]
 		aors += len(s.aors)
@@ -21,6 +23,7 @@ func held(t *testing.T, m *Memory) (aors, slots, contacts int) {
 			t.Errorf("%d slots in order, %d by number", len(s.expiry.order), len(s.expiry.slots))
 		}
 		for aor, first := range s.aors {
+			byDomain[aor.domain]++
 			for r := first; r != nil; r = r.next {
 				chained++
 				if r.aor() != aor || unsafe.StringData(r.user) != unsafe.StringData(aor.user) {
@@ -51,6 +54,9 @@ func held(t *testing.T, m *Memory) (aors, slots, contacts int) {
 				}
 			}
 		}
+	}
+	if !maps.Equal(byDomain, m.domains.aors) {
+		t.Errorf("AORs by domain: %v, counted %v", byDomain, m.domains.aors)
 	}
 	if chained != m.Len() || queued != m.Len() || indexed != want {
 		t.Errorf("%d records in all: %d by AOR, %d by expiry, %d of %d by Contact", m.Len(), chained, queued, indexed, want)

@@ -75,3 +75,40 @@ func TestMemory_Merge(t *testing.T) {
 		})
 	}
 }
+
+// TestMemory_AORs: users are counted, however many phones they have, until the
+// last one is gone.
+func TestMemory_AORs(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	m := location.NewMemory(location.MemoryConfig{Now: func() time.Time { return now }})
+	want := func(a, b int) {
+		t.Helper()
+		if gotA, gotB := m.AORs("a.example"), m.AORs("b.example"); gotA != a || gotB != b {
+			t.Errorf("got %d and %d, want %d and %d", gotA, gotB, a, b)
+		}
+	}
+	phone := func(user, domain, contact string, life time.Duration) {
+		t.Helper()
+		aor, err := location.MakeAOR(user, domain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Merge(aor, location.Binding{Contact: contact, CallID: contact, Updated: now, Expires: now.Add(life)})
+	}
+	want(0, 0)
+	phone("401", "a.example", "sip:1@192.0.2.1", time.Minute)
+	phone("401", "a.example", "sip:1@192.0.2.2", time.Hour)
+	phone("402", "a.example", "sip:2@192.0.2.3", time.Minute)
+	phone("401", "b.example", "sip:1@192.0.2.4", time.Hour)
+	want(2, 1)
+	now = now.Add(time.Minute)
+	if _, err := m.Purge(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	want(1, 1)
+	now = now.Add(time.Hour)
+	if _, err := m.Purge(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	want(0, 0)
+}

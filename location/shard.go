@@ -11,7 +11,7 @@ import (
 const shardCount = 64
 
 // shard has the bindings of some of the AORs. Its lock comes before those of
-// the contactIndex and the flowIndex, which it calls.
+// the contactIndex, the flowIndex and the domainCount, which it calls.
 type shard struct {
 	mu       sync.RWMutex
 	aors     map[AOR]*record // first of the AOR's bindings
@@ -19,13 +19,14 @@ type shard struct {
 	expiry   expiryQueue
 	contacts *contactIndex
 	flows    *flowIndex
+	domains  *domainCount
 	_        [64]byte // keeps the locks of two shards off one cache line
 }
 
-func (s *shard) init(contacts *contactIndex, flows *flowIndex) {
+func (s *shard) init(contacts *contactIndex, flows *flowIndex, domains *domainCount) {
 	s.aors = map[AOR]*record{}
 	s.expiry.init()
-	s.contacts, s.flows = contacts, flows
+	s.contacts, s.flows, s.domains = contacts, flows, domains
 }
 
 func (s *shard) lookup(aor AOR, now int64) []Binding {
@@ -152,7 +153,9 @@ func (s *shard) add(r *record) {
 	// The key is made of the record's strings, which live as long as it does,
 	// and not of the caller's, which may be parts of a whole SIP message.
 	aor := r.aor()
-	r.next = s.aors[aor]
+	if r.next = s.aors[aor]; r.next == nil {
+		s.domains.add(aor.domain)
+	}
 	s.aors[aor] = r
 	s.count++
 	s.expiry.add(r)
@@ -192,6 +195,7 @@ func (s *shard) relink(old, r *record) {
 		s.aors[r.aor()] = r
 	default:
 		delete(s.aors, aor)
+		s.domains.remove(aor.domain)
 	}
 }
 
