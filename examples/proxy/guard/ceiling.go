@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,17 +9,59 @@ import (
 	"time"
 )
 
-var (
-	// ErrRegistrations is for a tenant with as many registered users as it may
-	// have. The answer is 403.
-	ErrRegistrations = errors.New("guard: too many registrations")
-	// ErrCalls is for a tenant with as many calls as it may have. The answer is
-	// 503.
-	ErrCalls = errors.New("guard: too many calls")
-	// ErrCallRate is for a tenant that begins calls too fast. The answer is 503
-	// with a Retry-After of some seconds.
-	ErrCallRate = errors.New("guard: too many calls a second")
+// Resource is what a tenant can have too much of.
+type Resource uint8
+
+// The resources.
+const (
+	Registrations Resource = iota
+	Calls
+	CallRate
+
+	resources = iota
 )
+
+// String returns a word for metrics and logs.
+func (r Resource) String() string {
+	switch r {
+	case Registrations:
+		return "registrations"
+	case Calls:
+		return "calls"
+	case CallRate:
+		return "call_rate"
+	}
+	return "unknown"
+}
+
+// Resources returns all resources, for counters that must exist from the start.
+func Resources() []Resource {
+	all := make([]Resource, resources)
+	for i := range all {
+		all[i] = Resource(i)
+	}
+	return all
+}
+
+// CeilingError says that a tenant has all that it may have. For registrations the
+// answer is 403: to come again is of no use until somebody else is gone. For calls
+// it is 503 with a Retry-After.
+type CeilingError struct {
+	Resource Resource
+	Set      int
+	Most     int // how many it may have; of the rate 0
+}
+
+// Error implements error.
+func (e *CeilingError) Error() string {
+	switch e.Resource {
+	case Registrations:
+		return fmt.Sprintf("guard: set %d has its %d registered users", e.Set, e.Most)
+	case Calls:
+		return fmt.Sprintf("guard: set %d has its %d calls", e.Set, e.Most)
+	}
+	return fmt.Sprintf("guard: set %d begins calls too fast", e.Set)
+}
 
 // Ceiling is what a tenant may have. The zero Ceiling is none.
 type Ceiling struct {
@@ -30,16 +71,20 @@ type Ceiling struct {
 }
 
 // Ceilings holds the tenants, by their set id, to what they may have. All methods
-// may be called concurrently, with the present time.
+// may be called concurrently, with the present time. To ask takes nothing: who
+// only tries must not use up what is there for others. Those who ask at the same
+// moment may get some too many.
 //
-// It counts in memory, and only what has a ceiling. After a restart,
-// registrations count as they are refreshed, and calls in progress do not.
+// Calls are counted in memory, from when there is a ceiling. After a restart,
+// those in progress do not count.
 type Ceilings struct {
 	start time.Time
 	mu    sync.Mutex
 	all   ceiling
 	own   map[int]ceiling
 	used  map[int]*usage
+	calls map[string]*seat // by what the caller knows them by
+	swept time.Time
 }
 
 // ceiling is a [Ceiling] with a valid Rate.
@@ -50,12 +95,20 @@ type ceiling struct {
 
 // usage is what one tenant has.
 type usage struct {
-	aors, calls seats
-	begun       bucket
+	calls int
+	begun bucket
+}
+
+// seat is what calls with the same ID have taken.
+type seat struct {
+	set, calls int
+	until      time.Time
 }
 
 // NewCeilings returns Ceilings without any.
-func NewCeilings() *Ceilings { return &Ceilings{start: time.Now(), used: map[int]*usage{}} }
+func NewCeilings() *Ceilings {
+	return &Ceilings{start: time.Now(), used: map[int]*usage{}, calls: map[string]*seat{}}
+}
 
 // Set replaces the ceilings: own by set id, all for other sets. What is in use
 // stays, over the new ceiling or not. The error joins what is wrong; nothing has
@@ -80,11 +133,12 @@ func (c *Ceilings) Set(all Ceiling, own map[int]Ceiling) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all, c.own = newAll, newOwn
-	maps.DeleteFunc(c.used, func(set int, _ *usage) bool { return c.of(set).Ceiling == Ceiling{} })
+	c.drop(func(s *seat) bool { return c.of(s.set).Calls == 0 })
+	maps.DeleteFunc(c.used, func(set int, u *usage) bool { return u.calls == 0 && c.of(set).rate == rate{} })
 	return nil
 }
 
-// of needs the lock.
+// of needs the lock, as all below that is not exported.
 func (c *Ceilings) of(set int) ceiling {
 	if own, ok := c.own[set]; ok {
 		return own
@@ -92,117 +146,129 @@ func (c *Ceilings) of(set int) ceiling {
 	return c.all
 }
 
-// usage needs the lock.
 func (c *Ceilings) usage(set int) *usage {
 	u := c.used[set]
 	if u == nil {
-		u = &usage{aors: newSeats(), calls: newSeats()}
+		u = &usage{}
 		c.used[set] = u
 	}
 	return u
 }
 
-// Register returns nil if the AOR may register: it is registered already, or
-// there is room. The error wraps [ErrRegistrations]. Nothing is taken yet: who
-// only asks for a registration must not use up those of others.
-func (c *Ceilings) Register(set int, aor string, now time.Time) error {
+// Register returns nil if one more AOR may register. Registered tells how many
+// have, and is not called if any number may; it may be late by some. The error is
+// a [CeilingError].
+func (c *Ceilings) Register(set int, registered func() int) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	most := c.of(set).Registrations
-	if most == 0 || c.usage(set).aors.room(aor, most, now) {
+	c.mu.Unlock()
+	if most == 0 || registered() < most {
 		return nil
 	}
-	return fmt.Errorf("%w: set %d has %d", ErrRegistrations, set, most)
+	return &CeilingError{Registrations, set, most}
 }
 
-// Registered counts the AOR until its last binding ends; not any more if that is
-// not after now.
-func (c *Ceilings) Registered(set int, aor string, until, now time.Time) {
+// Call returns nil if a call may begin. Those from nobody we know, neither a PBX
+// nor a registered phone, get half of what there is. The error is a
+// [CeilingError].
+func (c *Ceilings) Call(set int, known bool, now time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.of(set).Registrations == 0 {
-		return
-	}
-	u := c.usage(set)
-	u.aors.leave(aor)
-	if until.After(now) {
-		u.aors.take(aor, until)
-	}
-}
-
-// maxCalls is for a tenant whose calls are counted for their rate only.
-const maxCalls = 1_000_000
-
-// Call takes a call for an INVITE outside a dialog, until [Ceilings.Ended] or
-// at last until then. An INVITE with the same Call-ID is the same call. Those
-// from nobody we know, neither a PBX nor a registered phone, get half of what
-// there is. The error wraps [ErrCalls] or [ErrCallRate].
-func (c *Ceilings) Call(set int, callID string, known bool, until, now time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	limit := c.of(set)
-	if limit.Calls == 0 && limit.rate.each == 0 {
-		return nil
-	}
-	share := half
+	limit, share := c.of(set), half
 	if known {
 		share = whole
 	}
-	u := c.usage(set)
-	if most := (cmp.Or(limit.Calls, maxCalls) + share - 1) / share; !u.calls.room(callID, most, now) {
-		return fmt.Errorf("%w: set %d has %d", ErrCalls, set, most)
-	}
-	if !u.calls.has(callID, now) {
-		begun, at := tokens{limit.rate, &u.begun}, int64(now.Sub(c.start))
-		if !begun.left(at, int64(share)) {
-			return fmt.Errorf("%w: set %d", ErrCallRate, set)
+	if limit.Calls > 0 {
+		if most := (limit.Calls + share - 1) / share; !c.room(set, most, now) {
+			return &CeilingError{Calls, set, most}
 		}
-		begun.take(at)
 	}
-	u.calls.take(callID, until)
+	if limit.rate != (rate{}) && !c.tokens(set).left(c.since(now), int64(share)) {
+		return &CeilingError{CallRate, set, 0}
+	}
 	return nil
 }
 
-// Ended gives a call back: when its INVITE has a final response that is not 2xx,
-// and when it is over. Status is that response, or 0. If it is a challenge, 401
-// or 407, no call was begun.
-func (c *Ceilings) Ended(set int, callID string, status int, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	u := c.used[set]
-	if u == nil || !u.calls.has(callID, now) {
-		return
-	}
-	u.calls.leave(callID)
-	if status == 401 || status == 407 {
-		tokens{c.of(set).rate, &u.begun}.giveBack(int64(now.Sub(c.start)), 1)
-	}
-}
-
-// seats are what is taken, each until a time.
-type seats struct {
-	until map[string]time.Time
-	swept time.Time
-}
-
-func newSeats() seats { return seats{until: map[string]time.Time{}} }
-
-func (s *seats) has(key string, now time.Time) bool { return s.until[key].After(now) }
-
-// room reports whether key has a seat, or there are fewer than most.
-func (s *seats) room(key string, most int, now time.Time) bool {
-	if s.has(key, now) || len(s.until) < most {
+// room reports whether a set has fewer calls than most.
+func (c *Ceilings) room(set, most int, now time.Time) bool {
+	u := c.usage(set)
+	if u.calls < most {
 		return true
 	}
-	if now.Sub(s.swept) < time.Second { // a flood must not have us search each time
+	if now.Sub(c.swept) < time.Second { // a flood must not have us search each time
 		return false
 	}
-	s.swept = now
-	maps.DeleteFunc(s.until, func(_ string, until time.Time) bool { return !until.After(now) })
-	return len(s.until) < most
+	c.swept = now
+	c.drop(func(s *seat) bool { return !s.until.After(now) })
+	return u.calls < most
 }
 
-// take keeps a copy of key, which may be a part of a message.
-func (s *seats) take(key string, until time.Time) { s.until[strings.Clone(key)] = until }
+// drop ends the calls of which gone is true.
+func (c *Ceilings) drop(gone func(*seat) bool) {
+	maps.DeleteFunc(c.calls, func(_ string, s *seat) bool {
+		if !gone(s) {
+			return false
+		}
+		c.used[s.set].calls -= s.calls
+		return true
+	})
+}
 
-func (s *seats) leave(key string) { delete(s.until, key) }
+func (c *Ceilings) tokens(set int) tokens { return tokens{c.of(set).rate, &c.usage(set).begun} }
+
+func (c *Ceilings) since(now time.Time) int64 { return int64(now.Sub(c.start)) }
+
+// Begin takes a call for an INVITE outside a dialog, until it is told of its end,
+// or at last until then. Several with the same id are as many calls, of the set of
+// the first one. It reports whether the set has a ceiling, so that the end
+// matters. Id is copied.
+func (c *Ceilings) Begin(set int, id string, until, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	limit := c.of(set)
+	if limit.Calls == 0 && limit.rate == (rate{}) {
+		return false
+	}
+	c.tokens(set).take(c.since(now))
+	if limit.Calls == 0 {
+		return true
+	}
+	s := c.calls[id]
+	if s == nil {
+		s = &seat{set: set}
+		c.calls[strings.Clone(id)] = s // which may be a part of a message
+	}
+	s.calls++
+	s.until = until
+	c.usage(s.set).calls++
+	return true
+}
+
+// Fail ends a call whose INVITE has a final response that is not 2xx, or will have
+// none. If that is a challenge, 401 or 407, no call was begun.
+func (c *Ceilings) Fail(set int, id string, status int, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if status == 401 || status == 407 {
+		c.tokens(set).giveBack(c.since(now), 1)
+	}
+	c.end(id)
+}
+
+// End ends a call that was hung up. One that is not counted is none.
+func (c *Ceilings) End(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(id)
+}
+
+func (c *Ceilings) end(id string) {
+	s := c.calls[id]
+	if s == nil {
+		return
+	}
+	c.used[s.set].calls--
+	if s.calls--; s.calls == 0 {
+		delete(c.calls, id)
+	}
+}

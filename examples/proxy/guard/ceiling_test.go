@@ -19,61 +19,58 @@ func newCeilings(t *testing.T, all guard.Ceiling, own map[int]guard.Ceiling) *gu
 	return c
 }
 
+// wantCeiling checks what an error says; "" is nil.
+func wantCeiling(t *testing.T, err error, want string) {
+	t.Helper()
+	got := ""
+	if e, ok := errors.AsType[*guard.CeilingError](err); ok {
+		got = e.Resource.String()
+	}
+	if got != want || (err == nil) != (want == "") {
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
 func TestCeilings_Registrations(t *testing.T) {
 	c := newCeilings(t, guard.Ceiling{}, map[int]guard.Ceiling{10: {Registrations: 3}})
-	now := time.Now()
-	until := now.Add(time.Hour)
-	for i := range 100 { // who only tries takes nothing
-		if err := c.Register(10, fmt.Sprintf("%d@a.example", i), now); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 3 {
-		c.Registered(10, fmt.Sprintf("%d@a.example", i), until, now)
-	}
-	check := func(set int, aor string, want error) {
-		t.Helper()
-		if err := c.Register(set, aor, now); !errors.Is(err, want) {
-			t.Errorf("set %d, %s: %v, want %v", set, aor, err, want)
-		}
-	}
-	check(10, "3@a.example", guard.ErrRegistrations)
-	check(10, "0@a.example", nil) // a refresh
-	check(20, "3@b.example", nil) // no ceiling
-	c.Registered(10, "0@a.example", now, now)
-	check(10, "3@a.example", nil)
-	c.Registered(10, "3@a.example", until, now)
-	check(10, "0@a.example", guard.ErrRegistrations)
-	now = until
-	check(10, "0@a.example", nil) // the others have expired
+	has := func(n int) func() int { return func() int { return n } }
+	wantCeiling(t, c.Register(10, has(2)), "")
+	wantCeiling(t, c.Register(10, has(3)), "registrations")
+	wantCeiling(t, c.Register(10, has(4)), "registrations")
+	wantCeiling(t, c.Register(20, func() int { t.Error("counted for nothing"); return 99 }), "")
 }
 
 func TestCeilings_Calls(t *testing.T) {
 	c := newCeilings(t, guard.Ceiling{Calls: 3}, nil)
 	now := time.Now()
-	call := func(id string, known bool, want error) {
+	call := func(set int, id string, known bool, want string) {
 		t.Helper()
-		if err := c.Call(10, id, known, now.Add(4*time.Hour), now); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", id, err, want)
+		err := c.Call(set, known, now)
+		wantCeiling(t, err, want)
+		if err == nil && !c.Begin(set, id, now.Add(4*time.Hour), now) {
+			t.Errorf("%s is not counted", id)
 		}
 	}
-	call("1", false, nil)
-	call("1", false, nil) // the same
-	call("2", false, nil)
-	call("3", false, guard.ErrCalls) // strangers have half
-	call("3", true, nil)
-	call("4", true, guard.ErrCalls)
-	if err := c.Call(20, "4", true, now.Add(time.Hour), now); err != nil {
-		t.Errorf("other set: %v", err)
+	for range 10 { // who only asks takes nothing
+		wantCeiling(t, c.Call(10, true, now), "")
 	}
-	c.Ended(10, "9", 0, now) // none of ours
-	call("4", true, guard.ErrCalls)
-	c.Ended(10, "2", 486, now)
-	c.Ended(10, "2", 486, now)
-	call("4", true, nil)
-	call("5", true, guard.ErrCalls)
+	call(10, "1", false, "")
+	call(10, "2", false, "")
+	call(10, "3", false, "calls") // strangers have half
+	call(10, "2", true, "")       // two calls, whatever they are named
+	call(10, "4", true, "calls")
+	call(20, "4", true, "") // another set
+	c.End("9")              // none of ours
+	call(10, "5", true, "calls")
+	c.Fail(10, "2", 486, now)
+	call(10, "5", true, "")
+	call(10, "6", true, "calls")
+	c.End("2")
+	c.End("2") // once too often
+	call(10, "6", true, "")
+	call(10, "7", true, "calls")
 	now = now.Add(4 * time.Hour) // whose end nobody told
-	call("5", true, nil)
+	call(10, "7", true, "")
 }
 
 func TestCeilings_CallRate(t *testing.T) {
@@ -84,12 +81,13 @@ func TestCeilings_CallRate(t *testing.T) {
 		for range count {
 			n++
 			id := fmt.Sprint(n)
-			if err := c.Call(10, id, known, now.Add(time.Hour), now); err == nil {
-				ok++
-				c.Ended(10, id, status, now)
-			} else if !errors.Is(err, guard.ErrCallRate) {
-				t.Fatal(err)
+			if err := c.Call(10, known, now); err != nil {
+				wantCeiling(t, err, "call_rate")
+				continue
 			}
+			ok++
+			c.Begin(10, id, now.Add(time.Hour), now)
+			c.Fail(10, id, status, now)
 		}
 		return ok
 	}
@@ -115,19 +113,30 @@ func TestCeilings_Set(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "all sets") || !strings.Contains(err.Error(), "set 30") {
 		t.Errorf("%v does not tell of both faults", err)
 	}
-	call := func(set int, id string, want error) {
+	call := func(set int, id, want string) {
 		t.Helper()
-		if err := c.Call(set, id, true, now.Add(time.Hour), now); !errors.Is(err, want) {
-			t.Errorf("set %d, call %s: %v, want %v", set, id, err, want)
+		err := c.Call(set, true, now)
+		wantCeiling(t, err, want)
+		if err == nil {
+			c.Begin(set, id, now.Add(time.Hour), now)
 		}
 	}
-	call(10, "1", nil)
-	call(10, "2", nil)
-	call(20, "3", nil)
-	call(20, "4", guard.ErrCalls)
-	if err := c.Set(guard.Ceiling{Calls: 2}, nil); err != nil {
-		t.Fatal(err)
+	set := func(all guard.Ceiling) {
+		t.Helper()
+		if err := c.Set(all, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	call(20, "4", nil) // the first one still counts
-	call(20, "5", guard.ErrCalls)
+	call(10, "1", "")
+	call(10, "2", "")
+	call(20, "3", "")
+	call(20, "4", "calls")
+	set(guard.Ceiling{Calls: 2})
+	call(20, "4", "") // the first one still counts
+	call(20, "5", "calls")
+	set(guard.Ceiling{})
+	c.End("3") // which is not counted any more
+	set(guard.Ceiling{Calls: 1})
+	call(20, "6", "")
+	call(20, "7", "calls")
 }

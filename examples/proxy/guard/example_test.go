@@ -49,10 +49,14 @@ func ExampleCeilings() {
 	}
 	now := time.Now()
 	for _, callID := range []string{"a", "b", "c"} {
-		fmt.Println(c.Call(10, callID, true, now.Add(4*time.Hour), now))
+		err := c.Call(10, true, now)
+		if err == nil {
+			c.Begin(10, callID, now.Add(4*time.Hour), now)
+		}
+		fmt.Println(err)
 	}
 	// Output:
 	// <nil>
 	// <nil>
-	// guard: too many calls: set 10 has 2
+	// guard: set 10 has its 2 calls
 }
