@@ -17,8 +17,9 @@ import (
 // call is an INVITE that may begin a call, as the relay tells of it.
 type call struct {
 	recorder *acct.Recorder
-	invite   *acct.Invite // views into the message; nil once it has begun or ended
-	record   *acct.Call   // nil before it has begun
+	failed   func(status int) // told if it has no 2xx; may be nil
+	invite   *acct.Invite     // views into the message; nil once it has begun or ended, or if no record is made
+	record   *acct.Call       // nil before it has begun
 }
 
 var _ relay.Follower = (*call)(nil)
@@ -28,7 +29,7 @@ var _ relay.Follower = (*call)(nil)
 // has to wait anyway.
 func (p *Proxy) follow(c *relay.Context, st *state, d *route.Decision, held bool) {
 	m := c.Message
-	if p.calls == nil || m.Method != "INVITE" || m.ToTag != "" || d.Class == route.Unknown {
+	if p.calls == nil || !beginsCall(m) || d.Class == route.Unknown {
 		return
 	}
 	if before, ok := c.Follower.(*call); ok && before.record != nil {
@@ -80,7 +81,7 @@ func domainIn(tn *tenant.Tenant, aor location.AOR) string {
 // begin makes it a call. What has no consequences is none: the sender of an INVITE
 // that is dropped sends it again.
 func (f *call) begin() {
-	if f.record == nil {
+	if f.invite != nil {
 		f.record, f.invite = f.recorder.Begin(*f.invite), nil
 	}
 }
@@ -93,6 +94,9 @@ func (f *call) Canceled() {
 
 // Ended implements [relay.Follower].
 func (f *call) Ended(r relay.Result) {
+	if f.failed != nil && r.Status/100 != 2 {
+		f.failed(r.Status)
+	}
 	switch {
 	case r.Status/100 == 2: // which was heard
 	case r.Status == 0 && f.record == nil:

@@ -70,7 +70,7 @@ func (p *Proxy) explainRequest(ctx context.Context, c *relay.Context, src route.
 		notes = append(notes, p.explainDialog(ctx, c, st, &d, &o)...)
 	}
 	e := p.describe(c, st, src, &d, &o, p.sets.Status())
-	if d.Action == route.ToSet && req.Method == "REGISTER" {
+	if d.Action == route.ToSet && req.Method == "REGISTER" && o.over() == nil {
 		p.explainContacts(c, st, &d, e)
 	}
 	if d.Action == route.ToSet && st.key == dispatcher.KeyNone {

@@ -41,6 +41,8 @@ func (p *Proxy) warn(c *relay.Context, d *route.Decision, o *outcome) {
 		p.log.Error("bindings cannot be looked up", append(request, "err", d.Err)...)
 	case d.Reason == route.Ambiguous:
 		p.log.Warn("ambiguous request refused", request...)
+	case o.over() != nil:
+		p.log.Warn("tenant has all that it may have", append(request, "setid", o.over().Set, "limit", o.over().Resource, "err", o.err)...)
 	case o.err != nil && d.Action == route.ToSet:
 		p.log.Warn("no PBX for a request", append(request, "setid", d.Set, "err", o.err)...)
 	}
@@ -76,6 +78,8 @@ func kindOf(d *route.Decision, o *outcome) string {
 		return ""
 	case o.err == nil:
 		return d.Reason.String()
+	case o.over() != nil:
+		return "limit " + o.over().Resource.String()
 	case d.Action == route.ToSet:
 		return "unavailable"
 	}

@@ -121,6 +121,23 @@ func TestExplain_SameAsDone(t *testing.T) {
 			ph := w.public("401", "a.test")
 			w.sameAsDone(ph.Peer, ph.registerText())
 		}},
+		{"one call too many", "limits: {calls: 1}" + threeTenants, func(w *world) {
+			ph := w.public("401", "a.test")
+			uri := ph.at(w.a)
+			callIn(w.a, uri, ph)
+			w.sameAsDone(w.a.Peer, w.a.request("INVITE", uri))
+		}},
+		{"one call of a phone too many", "limits: {calls: 1}" + threeTenants, func(w *world) {
+			ph := w.public("401", "a.test")
+			ph.at(w.a)
+			callOut(ph, w.a)
+			w.sameAsDone(ph.Peer, ph.call("INVITE", "sip:402@a.test"))
+		}},
+		{"one user too many", "limits: {registrations: 1}" + threeTenants, func(w *world) {
+			w.public("401", "a.test").at(w.a)
+			ph := w.public("402", "a.test")
+			w.sameAsDone(ph.Peer, ph.registerText())
+		}},
 		{"in a dialog", threeTenants, func(w *world) {
 			ph := w.public("401", "a.test")
 			in, phone := callIn(w.a, ph.at(w.a), ph)

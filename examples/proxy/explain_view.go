@@ -142,6 +142,7 @@ func (p *Proxy) describe(c *relay.Context, st *state, src route.Source, d *route
 		e.Evidence = append(e.Evidence, evidence(s))
 	}
 	switch {
+	case o.over() != nil: // nobody is asked
 	case d.Action == route.ToPhones:
 		p.describePhones(e, d, o)
 	case d.Action == route.ToSet:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sipward/sipward/dispatcher"
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/location"
@@ -35,6 +36,17 @@ type lost struct {
 
 // outcome returns what comes of d. Uri and alias are those of [Proxy.read].
 func (p *Proxy) outcome(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
+	o := p.ways(c, st, choose, d, src, uri, alias)
+	if o.targets != nil {
+		if over, full := errors.AsType[*guard.CeilingError](p.room(c, st, d, src)); full {
+			return tooMuch(over)
+		}
+	}
+	return o
+}
+
+// ways is outcome whatever the tenant may have.
+func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
 	switch d.Action {
 	case route.ToPhones:
 		return p.phones(c, st, d)

@@ -63,7 +63,10 @@ func (p *Proxy) Route(c *relay.Context) {
 	p.noteDecision(c, &d)
 	p.tell(c, st, req, src, &d, &o)
 	if c.Message.ToTag != "" && d.Reason == route.InDialog {
-		p.calls.inDialog(c.Message)
+		p.inDialog(c)
+	}
+	if o.targets != nil {
+		p.takeCall(c, st, &d)
 	}
 	switch {
 	case d.Action == route.Wait:
@@ -92,7 +95,11 @@ func (p *Proxy) decide(st *state, req *route.Request, src route.Source, ask rout
 	f := &fresh{Proxy: p}
 	w := st.world
 	w.Bindings = f
-	return ask(ctx, req, src, &w), f
+	d := ask(ctx, req, src, &w)
+	if req.Method == "REGISTER" && d.Action == route.ToSet && p.full(st, d.Set) != nil {
+		_, _ = f.Lookup(ctx, d.AOR) // who is registered elsewhere is nobody new
+	}
+	return d, f
 }
 
 // requests saves an allocation for each request: one lives as long as [Proxy.Route].
@@ -162,7 +169,7 @@ func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool 
 		}
 	}
 	p.counters.reasons[route.InDialog].Add(1)
-	p.calls.inDialog(c.Message)
+	p.inDialog(c)
 	t, from := relay.Target{Flow: f, RequestURI: uri}, route.PBX
 	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
 		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote())), false), route.Phone
@@ -176,7 +183,9 @@ func one(t relay.Target) [][]relay.Target { return [][]relay.Target{{t}} }
 
 // answer answers a request that goes nowhere.
 func (p *Proxy) answer(c *relay.Context, d *route.Decision, o *outcome) {
-	switch {
+	switch over := o.over(); {
+	case over != nil:
+		p.metrics.Refused(over.Set, over.Resource)
 	case o.err != nil && d.Action == route.ToSet:
 		p.counters.unavailable.Add(1)
 	case o.err != nil:

@@ -43,6 +43,7 @@ type Proxy struct {
 	*bindings
 	conns       conns
 	guard       *guard.Guard
+	ceilings    *guard.Ceilings
 	bans        *bansFile
 	seclog      *seclog.Log // nil without a database
 	metrics     *metrics.Metrics
@@ -85,12 +86,13 @@ type counters struct {
 // newProxy builds a proxy for cfg; nothing runs yet, no socket is open.
 func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy, error) {
 	p := &Proxy{
-		cfg:     cfg,
-		log:     log,
-		debug:   log.Enabled(ctx, slog.LevelDebug),
-		names:   newNames(cfg, localAddrs()),
-		pending: newPending(),
-		lookup:  lookupHost,
+		cfg:      cfg,
+		log:      log,
+		debug:    log.Enabled(ctx, slog.LevelDebug),
+		names:    newNames(cfg, localAddrs()),
+		pending:  newPending(),
+		lookup:   lookupHost,
+		ceilings: guard.NewCeilings(),
 	}
 	p.ambiguity.Store(new(ambiguity))
 	if err := p.build(ctx); err != nil {
@@ -120,7 +122,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 	}
 	p.transitions = newTransitions(p)
 	p.sets = p.newDispatcher()
-	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Own: p.names.hasAddr, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st) }, Log: log})
+	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Own: p.names.hasAddr, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st); p.limit(st) }, Log: log})
 	if err = p.source.Start(ctx); err != nil {
 		return err
 	}

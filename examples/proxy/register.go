@@ -72,22 +72,17 @@ func (p *Proxy) register(c *relay.Context, st *state, d *route.Decision, plan re
 }
 
 func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, policy setPolicy) (*registration, error) {
-	req, err := c.Message.SIPRequest(sipmsg.To, sipmsg.CallID, sipmsg.CSeq, sipmsg.Contact, sipmsg.Expires,
-		sipmsg.UserAgent, sipmsg.Allow, sipmsg.Path) // what the registrar reads
+	asks, err := p.asks(c)
 	if err != nil {
 		return nil, err
 	}
-	from := location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()}
 	r := &registration{
-		proxy: p, own: policy.own, path: policy.path, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
+		proxy: p, asks: asks, own: policy.own, path: policy.path, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
 		agent: c.Message.Get(sipmsg.UserAgent), expires: c.Message.Get(sipmsg.Expires),
 		supportsPath: c.Message.HasToken(sipmsg.Supported, "path"),
 	}
 	if r.credentials = c.Message.Get(sipmsg.Authorization); r.credentials == "" {
 		r.credentials = c.Message.Get(sipmsg.ProxyAuthorization)
-	}
-	if r.asks, err = p.registrar.Begin(req, from); err != nil {
-		return nil, err
 	}
 	r.keys = keysOf(r.asks.AOR(), r.asks.Asked)
 	for i := range r.asks.Asked {
@@ -116,6 +111,17 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, policy setP
 		r.masked = append(r.masked, mask{b.Contact, r.tokenOf(&b)})
 	}
 	return r, nil
+}
+
+// asks returns what a REGISTER asks for. The error may wrap
+// [registrar.ErrMalformed].
+func (p *Proxy) asks(c *relay.Context) (*registrar.Registration, error) {
+	req, err := c.Message.SIPRequest(sipmsg.To, sipmsg.CallID, sipmsg.CSeq, sipmsg.Contact, sipmsg.Expires,
+		sipmsg.UserAgent, sipmsg.Allow, sipmsg.Path) // what the registrar reads
+	if err != nil {
+		return nil, err
+	}
+	return p.registrar.Begin(req, location.Flow{Transport: c.Flow.Network(), Remote: c.Message.Source, Local: c.Flow.Local()})
 }
 
 // tokenOf returns what the PBX knows b by, or is to know it by: the token that

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/natfix"
 )
 
-// setPolicy is what the proxy does for the phones of a set beyond routing.
+// setPolicy is what the proxy does for the phones of a set beyond routing, and how
+// much it does.
 type setPolicy struct {
 	own   bool // the PBX gets Contacts of ours in place of theirs
 	path  bool // the PBX gets a Path of ours
 	sdp   natfix.SDPPolicy
 	pings pings
+	most  guard.Ceiling
 }
 
 func setPolicyOf(p config.Policy) setPolicy {
@@ -19,6 +22,7 @@ func setPolicyOf(p config.Policy) setPolicy {
 		path:  p.Register.Path,
 		sdp:   sdpPolicy(p.NAT.SDP),
 		pings: pings{p.NAT.Ping, p.NAT.PingInterval},
+		most:  ceilingOf(p.Limits),
 	}
 }
 

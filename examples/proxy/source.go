@@ -207,7 +207,7 @@ func (s *source) fixed(file *config.Config) []string {
 		case "tenants", "reload", "register.contact", "dispatcher.algorithm", "security.unknown_domain", "security.unknown_source":
 			return true
 		}
-		return strings.HasPrefix(key, "lookup.") || strings.HasPrefix(key, "nat.")
+		return strings.HasPrefix(key, "lookup.") || strings.HasPrefix(key, "nat.") || strings.HasPrefix(key, "limits.")
 	})
 }
 

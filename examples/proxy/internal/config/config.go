@@ -44,6 +44,7 @@ type Config struct {
 	Dispatcher Dispatcher    `yaml:"dispatcher"`
 	NAT        NAT           `yaml:"nat"`
 	Security   Security      `yaml:"security"`
+	Limits     Limits        `yaml:"limits"`
 	Acct       Acct          `yaml:"acct"`
 	TLS        TLSFiles      `yaml:"tls"`
 	Metrics    Metrics       `yaml:"metrics"`
@@ -121,6 +122,13 @@ type Security struct {
 	Trusted       []netip.Prefix `yaml:"trusted"` // never limited nor banned, as are all PBXes
 }
 
+// Limits are what a set may have at most; 0 is any number.
+type Limits struct {
+	Registrations int `yaml:"registrations"` // users that are registered
+	Calls         int `yaml:"calls"`         // at a time
+	CallRate      int `yaml:"call_rate"`     // calls begun, a second
+}
+
 // Acct says where call records go.
 type Acct struct {
 	To            AcctTo        `yaml:"to"`
@@ -166,6 +174,7 @@ type Policy struct {
 	Register RegisterPolicy `yaml:"register"`
 	Lookup   Lookup         `yaml:"lookup"`
 	NAT      NAT            `yaml:"nat"`
+	Limits   Limits         `yaml:"limits"`
 }
 
 // Destination is a PBX of a set.
@@ -214,7 +223,7 @@ func (c *Config) Policy(setID int) Policy {
 
 // Common returns what holds for sets that say nothing themselves.
 func (c *Config) Common() Policy {
-	return Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT}
+	return Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT, Limits: c.Limits}
 }
 
 // inherit gives t what it starts from before its keys are read.

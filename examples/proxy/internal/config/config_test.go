@@ -116,6 +116,7 @@ func TestShippedFile_ExampleOfTenants(t *testing.T) {
 				Register: config.RegisterPolicy{Contact: config.ContactPreserve},
 				Lookup:   config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 404, Fork: config.ForkSerial},
 				NAT:      c.NAT,
+				Limits:   config.Limits{Registrations: 500, Calls: 60, CallRate: 10},
 			},
 		},
 	}
@@ -184,6 +185,9 @@ func TestParse_Values(t *testing.T) {
 		}},
 		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security.UnknownDomain, c.Security.Rate = 403, false }},
 		{"unknown_source", `security: {unknown_source: unique}`, func(c *config.Config) { c.Security.UnknownSource = config.SourceUnique }},
+		{"limits", `limits: {registrations: 100, calls: 20, call_rate: 5}`, func(c *config.Config) {
+			c.Limits = config.Limits{Registrations: 100, Calls: 20, CallRate: 5}
+		}},
 		{"hairpins", "database: root:pw@/db\nlookup: {hairpin: on}\ntenants: [{setid: 10}, {setid: 20, lookup: {hairpin: off}}]", func(c *config.Config) {
 			c.Database, c.Lookup.Hairpin = "root:pw@/db", true
 			c.Tenants = []config.Tenant{{SetID: 10, Policy: c.Policy(10)}, {SetID: 20, Policy: c.Policy(20)}}
@@ -260,18 +264,20 @@ func TestParse_URI(t *testing.T) {
 func TestPolicy_SetInherits(t *testing.T) {
 	c := parse(t, `
 tenants:
-  - {setid: 1, domains: [a.test], destinations: [{uri: "sip:10.0.1.1"}], lookup: {missing: 410}, nat: {ping_interval: 20s}}
+  - {setid: 1, domains: [a.test], destinations: [{uri: "sip:10.0.1.1"}], lookup: {missing: 410}, nat: {ping_interval: 20s}, limits: {calls: 0}}
   - {setid: 2, domains: [b.test], destinations: [{uri: "sip:10.0.1.2"}], register: {contact: own}}
 lookup: {missing: 480, fork: serial}
 register: {contact: preserve, max_contacts: 3}
+limits: {registrations: 100, calls: 20}
 `)
 	common := c.Policy(99)
-	if want := (config.Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT}); common != want {
+	if want := (config.Policy{Register: c.Register.RegisterPolicy, Lookup: c.Lookup, NAT: c.NAT, Limits: c.Limits}); common != want {
 		t.Errorf("a set that is not in the file: got %+v, want %+v", common, want)
 	}
 	first, second := common, common
 	first.Lookup.Missing = 410
 	first.NAT.PingInterval = 20e9
+	first.Limits.Calls = 0
 	second.Register.Contact = config.ContactOwn
 	for id, want := range map[int]config.Policy{1: first, 2: second} {
 		if got := c.Policy(id); got != want {

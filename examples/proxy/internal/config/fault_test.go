@@ -18,7 +18,7 @@ func set(change string) string {
 	key, value, _ := strings.Cut(change, ": ")
 	base[key] = value
 	var b strings.Builder
-	for _, k := range []string{"setid", "domains", "destinations", "register", "lookup", "nat"} {
+	for _, k := range []string{"setid", "domains", "destinations", "register", "lookup", "nat", "limits"} {
 		if base[k] != "" {
 			b.WriteString(", " + k + ": " + base[k])
 		}
@@ -146,6 +146,9 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{"dispatcher: {timeout: 0s}", `f:1: dispatcher.timeout: 0s is less than 1ms`},
 		{"dispatcher: {fall: 0, rise: 0}", "f:1: dispatcher.fall: 0 is less than 1\nf:1: dispatcher.rise: 0 is less than 1"},
 		{"nat: {ping_interval: 0s}", `f:1: nat.ping_interval: 0s is less than 1s`},
+		{"limits: {registrations: -1, calls: many, call_rate: 1000001}", `f:1: limits.calls: "many" is not a whole number
+f:1: limits.registrations: -1 is not between 0 and 2147483647
+f:1: limits.call_rate: 1000001 is not between 0 and 1000000`},
 		{"acct: {dialog_timeout: 0s}", `f:1: acct.dialog_timeout: 0s is less than 1s`},
 		{"acct: {file_mb: 0, file_keep: -1}", "f:1: acct.file_mb: 0 is less than 1\nf:1: acct.file_keep: -1 is less than 0"},
 
@@ -173,6 +176,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{tenants(set("domains: ['']")), `f:1: tenants[0].domains[0]: "" is not a host: no host`},
 		{tenants(set("register: {max_contacts: 1}")), `f:1: tenants[0].register.max_contacts: unknown key`},
 		{tenants(set("lookup: {missing: 99}")), `f:1: tenants[0].lookup.missing: "99" is neither a status from 400 to 699 nor silent`},
+		{"limits: {calls: -1}\n" + tenants(set("limits: {registrations: -2}")), "f:1: limits.calls: -1 is not between 0 and 2147483647\nf:2: tenants[0].limits.registrations: -2 is not between 0 and 2147483647"},
 		{tenants(set("nat: {ping_interval: 1ms}")), `f:1: tenants[0].nat.ping_interval: 1ms is less than 1s`},
 
 		// P-76: these are the same domain.

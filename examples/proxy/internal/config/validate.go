@@ -18,6 +18,9 @@ const (
 	// minTimerC is far below what RFC 3261 section 16.6 wants, which is more
 	// than three minutes, because it also bounds ringing.
 	minTimerC = time.Second
+
+	// maxCallRate is more than a proxy can handle.
+	maxCallRate = 1_000_000
 )
 
 // Validate reports what is wrong with c, all faults joined. [Load] and [Parse]
@@ -45,6 +48,7 @@ func (v *validator) run() {
 	v.certificate()
 	v.durations()
 	v.numbers()
+	v.limits("limits", v.Limits)
 	v.sets()
 	v.metrics()
 }
@@ -223,6 +227,22 @@ func (v *validator) numbers() {
 	}
 }
 
+// limits checks what is not inherited.
+func (v *validator) limits(path string, l Limits) {
+	for _, n := range []struct {
+		key        string
+		value, max int
+	}{
+		{"registrations", l.Registrations, math.MaxInt32},
+		{"calls", l.Calls, math.MaxInt32},
+		{"call_rate", l.CallRate, maxCallRate},
+	} {
+		if p := join(path, n.key); (n.value < 0 || n.value > n.max) && v.faults.given(p) {
+			v.fault(p, "%d is not between 0 and %d", n.value, n.max)
+		}
+	}
+}
+
 func (v *validator) sets() {
 	ids, domains := map[int]string{}, map[Domain]string{}
 	for i, t := range v.Tenants {
@@ -243,6 +263,7 @@ func (v *validator) sets() {
 		if p, d := join(path, "nat.ping_interval"), t.NAT.PingInterval; d < time.Second && v.faults.given(p) {
 			v.fault(p, "%v is less than %v", d, time.Second)
 		}
+		v.limits(join(path, "limits"), t.Limits)
 	}
 }
 

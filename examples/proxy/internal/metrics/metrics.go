@@ -41,6 +41,7 @@ type Metrics struct {
 	log      *slog.Logger
 	traffic
 	registrations
+	refusals
 	probes
 	operations
 	callTimes
@@ -52,6 +53,7 @@ func New(cfg Config) (*Metrics, error) {
 	f := &factory{registry: m.registry}
 	m.traffic = newTraffic(f, cfg.Tenants)
 	m.registrations = newRegistrations(f)
+	m.refusals = newRefusals(f, cfg.Tenants)
 	m.probes = newProbes(f)
 	m.operations = newOperations(f)
 	m.callTimes = newCallTimes(f)

@@ -82,6 +82,7 @@ func TestNew_StartsWithZeros(t *testing.T) {
 			`relay_transactions{method="BYE"}`,
 			`relay_duration_seconds_count{method="REGISTER"}`,
 			`register_rejected_total{class="4xx"}`,
+			`limit_refusals_total{limit="call_rate",setid="other"}`,
 		} {
 			if _, ok := all[series]; !ok {
 				t.Errorf("no %s", series)
