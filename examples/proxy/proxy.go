@@ -112,7 +112,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 		if p.db, err = database.Open(string(cfg.Database)); err != nil {
 			return err
 		}
-		p.seclog = seclog.New(p.db, log)
+		p.seclog = seclog.New(seclog.Config{DB: p.db, Keep: cfg.Security.Keep, Logger: log})
 	}
 	if p.guard, err = p.newGuard(); err != nil {
 		return err

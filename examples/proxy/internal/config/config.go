@@ -120,6 +120,7 @@ type Security struct {
 	UnknownSource UnknownSource  `yaml:"unknown_source"`
 	Rate          bool           `yaml:"rate"`    // limit requests per source
 	Trusted       []netip.Prefix `yaml:"trusted"` // never limited nor banned, as are all PBXes
+	Keep          time.Duration  `yaml:"keep"`    // rows of who was turned away; 0: for ever
 }
 
 // Limits are what a set may have at most; 0 is any number.
@@ -202,7 +203,7 @@ func Default() Config {
 		Lookup:     Lookup{Missing: 404, MissingOptions: 404, Ambiguous: 404, Fork: ForkParallel},
 		Dispatcher: Dispatcher{Algorithm: dispatcher.Affinity, Probe: ProbeAlways, Interval: 30 * time.Second, Timeout: 4 * time.Second, Fall: 2, Rise: 1, AllDown: AllDownTry},
 		NAT:        NAT{SDP: SDPOff, Ping: PingOff, PingInterval: 25 * time.Second},
-		Security:   Security{UnknownDomain: Drop, UnknownSource: SourceRefuse, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}},
+		Security:   Security{UnknownDomain: Drop, UnknownSource: SourceRefuse, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Keep: 90 * 24 * time.Hour},
 		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour, Dialogs: true, FileMB: 100},
 		Metrics:    Metrics{Destinations: true},
 		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},

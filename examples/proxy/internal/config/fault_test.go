@@ -149,6 +149,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 		{"limits: {registrations: -1, calls: many, call_rate: 1000001}", `f:1: limits.calls: "many" is not a whole number
 f:1: limits.registrations: -1 is not between 0 and 2147483647
 f:1: limits.call_rate: 1000001 is not between 0 and 1000000`},
+		{"security: {keep: -1h}", `f:1: security.keep: -1h0m0s is less than 0s`},
 		{"acct: {dialog_timeout: 0s}", `f:1: acct.dialog_timeout: 0s is less than 1s`},
 		{"acct: {file_mb: 0, file_keep: -1}", "f:1: acct.file_mb: 0 is less than 1\nf:1: acct.file_keep: -1 is less than 0"},
 

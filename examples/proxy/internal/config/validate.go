@@ -175,6 +175,7 @@ func (v *validator) durations() {
 		{"dispatcher.interval", v.Dispatcher.Interval, 0},
 		{"dispatcher.timeout", v.Dispatcher.Timeout, ms},
 		{"nat.ping_interval", v.NAT.PingInterval, time.Second},
+		{"security.keep", v.Security.Keep, 0},
 		{"acct.dialog_timeout", v.Acct.DialogTimeout, time.Second},
 	} {
 		if d.value < d.min {

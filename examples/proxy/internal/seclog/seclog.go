@@ -1,16 +1,18 @@
 // Package seclog writes who was turned away to the tables failed_registrations
 // and door_knock_attempts, for dashboards and programs that look there. How much
-// is worth a row is for the caller to say; here, nothing waits for the database:
+// is worth a row is for the caller to say, and how long it is; here, nothing waits for the database:
 // what does not fit into a queue is lost, and counted.
 package seclog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,21 +30,33 @@ const (
 	pause     = 5 * time.Second // after one that the database did not answer
 )
 
-// Log writes rows. A nil *Log discards them. Its methods may be called
-// concurrently.
-type Log struct {
-	db            *sql.DB
-	log           *slog.Logger
-	queue         chan row
-	written, lost atomic.Uint64
-	failing       map[string]bool // for Run: tables of which the log knows
+// Config configures a [Log]. DB is required.
+type Config struct {
+	// DB has the tables, and is closed by the caller after Run has returned. They
+	// may be missing: then their rows are discarded, for as long as they are.
+	DB *sql.DB
+
+	// Keep is how old a row may be, whoever has written it, before it is deleted;
+	// 0 is any age.
+	Keep time.Duration
+
+	// Logger hears of tables that cannot be used. Nil discards.
+	Logger *slog.Logger
 }
 
-// New returns a Log that writes to db, which the caller closes after Run has
-// returned. The tables may be missing: then their rows are discarded, for as
-// long as they are.
-func New(db *sql.DB, log *slog.Logger) *Log {
-	return &Log{db: db, log: log, queue: make(chan row, maxQueue), failing: map[string]bool{}}
+// Log writes rows, and deletes old ones. A nil *Log discards what it gets. Its
+// methods may be called concurrently.
+type Log struct {
+	cfg                    Config
+	queue                  chan row
+	written, lost, deleted atomic.Uint64
+	failing                map[string]bool // of those who write: tables of which the log knows
+}
+
+// New returns a Log. Nothing is written or deleted before Run.
+func New(cfg Config) *Log {
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
+	return &Log{cfg: cfg, queue: make(chan row, maxQueue), failing: map[string]bool{}}
 }
 
 // Registration has a row of failed_registrations written. It does not block.
@@ -71,15 +85,21 @@ func (l *Log) add(r row) {
 type Stats struct {
 	Waiting int    `json:"waiting"` // rows in the queue, now
 	Written uint64 `json:"written"`
-	Lost    uint64 `json:"lost"` // no room in the queue, no table, or refused
+	Lost    uint64 `json:"lost"`    // no room in the queue, no table, or refused
+	Deleted uint64 `json:"deleted"` // since they were old
 }
 
 // Stats returns the present numbers.
-func (l *Log) Stats() Stats { return Stats{len(l.queue), l.written.Load(), l.lost.Load()} }
+func (l *Log) Stats() Stats {
+	return Stats{len(l.queue), l.written.Load(), l.lost.Load(), l.deleted.Load()}
+}
 
-// Run writes until ctx is done, and then what is left if the database takes it.
-// The error is always nil.
+// Run writes and deletes until ctx is done, and then writes what is left if the
+// database takes it. The error is always nil.
 func (l *Log) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { l.prune(ctx) })
 	for {
 		batch := l.gather(ctx)
 		if len(batch) == 0 || !l.write(ctx, batch) {
@@ -147,7 +167,7 @@ func (l *Log) insert(ctx context.Context, table string, rows int, values []any) 
 		}
 		if !isMissing(err) && !l.failing[table] {
 			l.failing[table] = true
-			l.log.Warn("security rows are not written", "table", table, "err", err)
+			l.cfg.Logger.Warn("security rows are not written", "table", table, "err", err)
 		}
 		if _, answered := errors.AsType[*mysql.MySQLError](err); answered { // it would say the same again
 			l.lost.Add(uint64(rows))
@@ -172,7 +192,7 @@ func (l *Log) try(ctx context.Context, table string, rows int, values []any) err
 	defer cancel()
 	names := columns(table)
 	marks := "(" + strings.Join(slices.Repeat([]string{"?"}, len(names)), ", ") + ")"
-	_, err := l.db.ExecContext(ctx, "INSERT IGNORE INTO "+table+" ("+strings.Join(names, ", ")+") VALUES "+
+	_, err := l.cfg.DB.ExecContext(ctx, "INSERT IGNORE INTO "+table+" ("+strings.Join(names, ", ")+") VALUES "+
 		strings.Join(slices.Repeat([]string{marks}, rows), ", "), values...)
 	return err
 }

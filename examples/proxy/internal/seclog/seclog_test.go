@@ -3,8 +3,6 @@ package seclog_test
 import (
 	"context"
 	"database/sql"
-	"io"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -61,7 +59,7 @@ const (
 // written has a Log write, and returns what it has counted at its end.
 func written(t *testing.T, db *sql.DB, f func(l *seclog.Log)) seclog.Stats {
 	t.Helper()
-	l := seclog.New(db, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l := seclog.New(seclog.Config{DB: db})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
@@ -168,7 +166,7 @@ func TestLog_Missing(t *testing.T) {
 // TestLog_Full: what does not fit is lost, and nothing blocks; a Log of nothing
 // takes everything.
 func TestLog_Full(t *testing.T) {
-	l := seclog.New(mysqltest.DB(t), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	l := seclog.New(seclog.Config{DB: mysqltest.DB(t)})
 	var none *seclog.Log
 	for range 5000 {
 		l.Knock(seclog.Knock{Source: source})
