@@ -9,6 +9,7 @@ import (
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
@@ -133,8 +134,13 @@ func (p *Proxy) explainGuard(m *sipmsg.Message, src route.Source) (notes []strin
 	if ban, ok := p.guard.Banned(guard.Source{Addr: src.Addr, Transport: src.Transport}, time.Now()); ok {
 		notes = append(notes, fmt.Sprintf("%v is banned (%s), so that nothing from there is served", ban.Prefix, ban.Reason))
 	}
-	if agent := m.Get(sipmsg.UserAgent); p.guard.IsScanner(agent) && len(p.state.Load().tenants.Candidates(src.Addr)) == 0 {
-		notes = append(notes, "the User-Agent is that of a scanner, whose requests are dropped")
+	st := p.state.Load()
+	if agent := m.Get(sipmsg.UserAgent); p.guard.IsScanner(agent) && len(st.tenants.Candidates(src.Addr)) == 0 {
+		told := "are dropped"
+		if st.scanner != config.Drop {
+			told = "get " + st.scanner.String()
+		}
+		notes = append(notes, "the User-Agent is that of a scanner, whose requests "+told)
 	}
 	return notes
 }

@@ -63,7 +63,7 @@ func (p *Proxy) trust(st *state) {
 }
 
 // admit reports whether a message is served at all. It ends the connection of
-// whoever is not.
+// whoever is banned or over a limit, and answers a scanner if it is to.
 func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
 	src, now := sourceOf(f), time.Now()
 	if p.guard.Admit(src, now) != guard.Served {
@@ -74,6 +74,9 @@ func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
 		return true
 	}
 	p.knock(src, m, guard.Scanner, now)
+	if status := int(p.state.Load().scanner); status != 0 {
+		p.relay.Refuse(f, m, status, reasonPhrase(status))
+	}
 	return false
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,34 @@ func TestProtect_Scanner(t *testing.T) {
 		if st := w.proxy.view().Guard; st.Failures[guard.Scanner] != 6 {
 			t.Errorf("%+v", st)
 		}
+	})
+}
+
+// TestProtect_ScannerAnswer: he is told what the operator wants him to be, each time
+// anew, and an ACK nothing. P-45.
+func TestProtect_ScannerAnswer(t *testing.T) {
+	inWorld(t, "security: {scanner: 403}"+threeTenants, func(w *world) {
+		x := w.stranger()
+		agent := "User-Agent: friendly-scanner"
+		for _, method := range []string{"OPTIONS", "REGISTER", "INVITE"} {
+			text := siptestx.Edit(x.Request(method, "sip:100@a.test"), agent)
+			if said := w.explain(x.Addr, text); !strings.Contains(said, "scanner, whose requests get 403\n") {
+				t.Error(said)
+			}
+			for range 2 {
+				x.Send(w.at, text)
+				x.Status(403)
+			}
+			x.Send(w.at, w.another("ACK", text))
+		}
+		if s := w.proxy.relay.Stats().Transactions; s.Servers != 0 {
+			t.Errorf("kept: %+v", s)
+		}
+		ph := w.public("401", "a.test")
+		w.a.reaches(ph, "INVITE", ph.at(w.a), agent)
+		w.reload(threeTenants)
+		x.Send(w.at, siptestx.Edit(x.Request("OPTIONS", "sip:100@a.test"), agent))
+		w.quiet()
 	})
 }
 

@@ -26,6 +26,7 @@ type state struct {
 	named       map[hostPort][]*tenant.Tenant
 	serverNames map[netip.AddrPort]string // of PBXes that are known by name
 	policy      route.Policy
+	scanner     config.Refusal // what a scanner is told
 	world       route.World
 	phones      setPolicies
 }
@@ -56,6 +57,7 @@ func (f *fleet) newState() (*state, []problem, error) {
 		serverNames: map[netip.AddrPort]string{},
 		named:       map[hostPort][]*tenant.Tenant{},
 		policy:      policyOf(f.cfg),
+		scanner:     f.cfg.Security.Scanner,
 		phones:      setPoliciesOf(f.cfg),
 	}
 	var problems []problem

@@ -204,12 +204,19 @@ func (r *Relay) panicked(m *sipmsg.Message, p any) {
 // Fault answers a request that cannot be read, as far as it can be answered.
 func (r *Relay) Fault(f transport.Flow, m *sipmsg.Message, err error) {
 	r.counters.faults.Add(1)
-	fault, ok := errors.AsType[*sipmsg.Error](err)
-	if !ok || !m.Answerable() {
+	if fault, ok := errors.AsType[*sipmsg.Error](err); ok {
+		r.Refuse(f, m, fault.Status, reasonOf(fault.Status)+" ("+fault.Fault+")")
+	}
+}
+
+// Refuse answers a request in place of handling it, if it can be answered, and
+// keeps nothing for it. It changes m.
+func (r *Relay) Refuse(f transport.Flow, m *sipmsg.Message, status int, reason string) {
+	if !m.Answerable() {
 		return
 	}
 	m.Stamp(f.Remote(), !f.Stream())
-	f.Send(m.Respond(fault.Status, reasonOf(fault.Status)+" ("+fault.Fault+")", r.newTag()))
+	f.Send(m.Respond(status, reason, r.newTag()))
 }
 
 // Closed takes the end of a stream connection from the transport.

@@ -118,6 +118,7 @@ type NAT struct {
 type Security struct {
 	UnknownDomain Refusal        `yaml:"unknown_domain"`
 	UnknownSource UnknownSource  `yaml:"unknown_source"`
+	Scanner       Refusal        `yaml:"scanner"` // whose User-Agent says so
 	Rate          bool           `yaml:"rate"`    // limit requests per source
 	Trusted       []netip.Prefix `yaml:"trusted"` // never limited nor banned, as are all PBXes
 	Keep          time.Duration  `yaml:"keep"`    // rows of who was turned away; 0: for ever

@@ -184,6 +184,7 @@ func TestParse_Values(t *testing.T) {
 			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}
 		}},
 		{"unknown_domain", `security: {unknown_domain: 403, rate: off}`, func(c *config.Config) { c.Security.UnknownDomain, c.Security.Rate = 403, false }},
+		{"scanner", `security: {scanner: 404}`, func(c *config.Config) { c.Security.Scanner = 404 }},
 		{"unknown_source", `security: {unknown_source: unique}`, func(c *config.Config) { c.Security.UnknownSource = config.SourceUnique }},
 		{"rows are kept", `security: {keep: 0s}`, func(c *config.Config) { c.Security.Keep = 0 }},
 		{"limits", `limits: {registrations: 100, calls: 20, call_rate: 5}`, func(c *config.Config) {

@@ -86,6 +86,7 @@ f:1: metrics.tenants[2]: 10 is there twice`},
 		{"acct: {to: file}", `f:1: acct.to: "file" is not one of auto, mysql, json, off`},
 		{"security: {unknown_source: on}", `f:1: security.unknown_source: "on" is not one of refuse, unique`},
 		{"lookup: {hairpin: always}", `f:1: lookup.hairpin: "always" is neither on nor off`},
+		{"security: {scanner: silent}", `f:1: security.scanner: "silent" is not one of drop, 403, 404`},
 		{"security: {unknown_domain: 405}", `f:1: security.unknown_domain: "405" is not one of drop, 403, 404`},
 
 		// P-15: never a success for a phone that is not there.
