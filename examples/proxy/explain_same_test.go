@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -351,19 +352,37 @@ func TestDecisions_NoLog(t *testing.T) {
 // PBX answers or anybody may ask, leave some lines in the log.
 func TestDecisions_Flood(t *testing.T) {
 	inWorld(t, sharedPBX, func(w *world) {
-		var lines strings.Builder
+		var lines lockedBuilder
 		w.proxy.debug = false
-		w.proxy.log = slog.New(slog.NewTextHandler(&lines, nil))
+		w.proxy.log = slog.New(slog.NewTextHandler(&lines, nil)) // to which who watches over the proxy writes as well
 		w.public("401", "a.test").at(w.a)
 		w.public("401", "b.test").at(w.a)
 		for range 90 {
 			w.a.refused(404, "MESSAGE", "sip:401@192.0.2.1:5060")
 		}
 		if n := strings.Count(lines.String(), `msg="ambiguous request refused"`); n == 0 || n > 2*keptRefusals {
-			t.Errorf("%d lines\n%s", n, &lines)
+			t.Errorf("%d lines\n%s", n, lines.String())
 		}
 		if n := w.proxy.counters.reasons[route.Ambiguous].Load(); n != 90 {
 			t.Errorf("%d counted, want 90", n)
 		}
 	})
+}
+
+// lockedBuilder is a [strings.Builder] for several goroutines.
+type lockedBuilder struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuilder) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuilder) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

@@ -309,7 +309,6 @@ func TestForged_Branch(t *testing.T) {
 		invite := victim.ask(victim.call("INVITE", "sip:402@b.test", via+"2"))
 		m := w.b.Expect("INVITE")
 		w.b.Reply(m, 180, "pbx")
-		victim.Status(100)
 		victim.Status(180)
 		w.rejected(thief.Peer, thief.text("CANCEL", "sip:402@b.test", via+"2"), 481)
 		w.b.Reply(m, 486, "pbx")

@@ -204,7 +204,7 @@ func (s *source) reload(ctx context.Context, reread func() (*config.Config, erro
 func (s *source) fixed(file *config.Config) []string {
 	return slices.DeleteFunc(s.cfg.File.Changed(file), func(key string) bool {
 		switch key {
-		case "tenants", "reload", "register.contact", "dispatcher.algorithm", "security.unknown_domain", "security.unknown_source", "security.scanner":
+		case "tenants", "reload", "register.contact", "register.path", "dispatcher.algorithm", "security.unknown_domain", "security.unknown_source", "security.scanner":
 			return true
 		}
 		return strings.HasPrefix(key, "lookup.") || strings.HasPrefix(key, "nat.") || strings.HasPrefix(key, "limits.")

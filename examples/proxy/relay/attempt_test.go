@@ -65,7 +65,6 @@ func TestPlan_Begin(t *testing.T) {
 			w.servers[0].Reply(m, 100, "")
 			w.servers[0].Reply(m, 503, "a")
 			w.servers[0].Expect("ACK")
-			w.phone.Status(100)
 			w.ack(text, w.phone.Status(503))
 		}, []string{first + ": 100 <nil>", first + ": end"}},
 		"silent": {func(w *world) {

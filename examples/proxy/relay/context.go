@@ -181,6 +181,7 @@ const (
 	failed
 	timer
 	canceled
+	waited
 )
 
 // post handles e now, or after what is being handled.
@@ -267,6 +268,8 @@ func (c *Context) handle(e *event) {
 		c.timer(e.branch)
 	case canceled:
 		c.cancel(e.msg)
+	case waited:
+		c.trying()
 	}
 }
 
@@ -304,7 +307,7 @@ func (c *Context) arrive() {
 // what is refused at once: that is done without state, and an INVITE that has a
 // 100 is not repeated (RFC 3261 section 8.2.7).
 func (c *Context) trying() {
-	if c.invite && !c.told && !c.final {
+	if c.invite && !c.told && !c.rang && !c.final {
 		c.told = true
 		c.tell(Sent, 100)
 		c.server.Respond(100, c.Message.Respond(100, "Trying", ""))

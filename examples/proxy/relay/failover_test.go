@@ -119,9 +119,6 @@ func TestFailover_Transport(t *testing.T) {
 						w.Errorf("the second is tried after %v", m.At.Sub(start))
 					}
 					alive.Reply(m, 200, "b")
-					if method == "INVITE" {
-						w.phone.Status(100)
-					}
 					w.phone.Status(200)
 				})
 			})

@@ -25,7 +25,7 @@ func (c *Context) start(p *Plan) {
 	}
 	c.started, c.plan = true, *p
 	if c.invite {
-		c.trying()
+		c.server.AwaitTrying()
 		c.dialog = c.relay.dialogKey(c.Message)
 	}
 	c.next()

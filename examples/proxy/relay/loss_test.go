@@ -53,6 +53,7 @@ func (a *agent) Fault(_ transport.Flow, m *sipmsg.Message, err error) {
 }
 func (a *agent) Closed(transport.Flow, error)                                     {}
 func (a *agent) Stray(transport.Flow, *sipmsg.Message)                            {}
+func (a *agent) Trying(*transaction.Server)                                       {}
 func (a *agent) Cancel(*transaction.Server, *sipmsg.Message, *transaction.Server) {}
 func (a *agent) Failed(*transaction.Client, error)                                { a.events <- "failed" }
 func (a *agent) Timer(*transaction.Client)                                        {}

@@ -173,7 +173,6 @@ func TestObserve_Cancel(t *testing.T) {
 		invite := w.send("INVITE")
 		m := pbx.Expect("INVITE")
 		pbx.Reply(m, 180, "a")
-		w.phone.Status(100)
 		w.phone.Status(180)
 		w.hangUp(invite)
 		pbx.Reply(pbx.Expect("CANCEL"), 200, "a")
@@ -182,7 +181,7 @@ func TestObserve_Cancel(t *testing.T) {
 		w.ack(invite, w.phone.Status(487))
 		w.wantTold(
 			"CANCEL arrived", "CANCEL sent 481",
-			"INVITE arrived tag", "INVITE sent 100 tag", "INVITE sent 180 tag", "INVITE ringing 180 tag",
+			"INVITE arrived tag", "INVITE sent 180 tag", "INVITE ringing 180 tag",
 			"CANCEL arrived tag", "CANCEL sent 200 tag",
 			"INVITE branch 487 tag", "INVITE sent 487 tag", "INVITE done 487 tag",
 		)

@@ -238,6 +238,13 @@ func (u *user) Ack(f transport.Flow, m *sipmsg.Message) {
 	c.post(event{kind: arrived})
 }
 
+// Trying implements [transaction.User].
+func (u *user) Trying(tx *transaction.Server) {
+	if c, ok := tx.Attached().(*Context); ok {
+		c.post(event{kind: waited})
+	}
+}
+
 func (u *user) Cancel(tx *transaction.Server, m *sipmsg.Message, invite *transaction.Server) {
 	r := (*Relay)(u)
 	if invite == nil {

@@ -28,6 +28,7 @@ func (answering) Cancel(tx *transaction.Server, m *sipmsg.Message, _ *transactio
 
 func (answering) Ack(transport.Flow, *sipmsg.Message)   {}
 func (answering) Stray(transport.Flow, *sipmsg.Message) {}
+func (answering) Trying(*transaction.Server)            {}
 
 // handler hands what arrives to the transaction layer.
 type handler struct{ *transaction.Layer }

@@ -39,6 +39,8 @@ type User interface {
 	// Request is a new request, neither a retransmission nor an ACK nor a
 	// CANCEL. The user answers, forwards or discards tx, at once or later.
 	Request(tx *Server, m *sipmsg.Message)
+	// Trying asks for the 100 that tx waits for, see [Server.AwaitTrying].
+	Trying(tx *Server)
 	// Cancel is a CANCEL. Invite is what it cancels; nil if there is none.
 	Cancel(tx *Server, m *sipmsg.Message, invite *Server)
 	// Ack is an ACK that belongs to no non-2xx answer of ours: one for a 2xx.

@@ -92,6 +92,7 @@ type Server struct {
 	context    any
 	state      state
 	open       bool   // it counts in Stats.Open
+	awaits     bool   // a 100, when retry fires
 	resend     []byte // what a retransmission is answered with; nil: nothing
 	retry, end timer
 	interval   time.Duration
@@ -164,6 +165,7 @@ func (tx *Server) Respond(status int, b []byte) error {
 // that is about to be sent.
 func (tx *Server) advance(status int, b []byte) {
 	l, stream := tx.layer, tx.flow.Stream()
+	tx.stopAwaiting()
 	switch {
 	case status < 200:
 		tx.state, tx.resend = proceeding, b
@@ -190,12 +192,41 @@ func (tx *Server) advance(status int, b []byte) {
 	}
 }
 
+// tryingDelay is what RFC 3261 section 17.2.1 would let be 200 ms. With two ticks of
+// the wheel it is far below the first retransmission of whoever is near.
+const tryingDelay = 10 * time.Millisecond
+
+// AwaitTrying has the user asked for a 100, if within a moment nothing answers the
+// INVITE, or when that comes again. Mostly the callee's 180 is faster, and makes a
+// 100 needless.
+func (tx *Server) AwaitTrying() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.invite() && tx.state == trying {
+		tx.awaits = true
+		tx.layer.wheel.start(&tx.retry, tryingDelay, tx)
+	}
+}
+
+// stopAwaiting reports whether tx has waited for a 100. It needs the lock.
+func (tx *Server) stopAwaiting() bool {
+	if !tx.awaits {
+		return false
+	}
+	tx.awaits = false
+	tx.layer.wheel.stop(&tx.retry)
+	return true
+}
+
 // again answers a retransmission of the request with the last response.
 func (tx *Server) again() {
 	tx.mu.Lock()
-	b := tx.resend
+	b, awaited := tx.resend, tx.stopAwaiting()
 	tx.mu.Unlock()
-	if b != nil {
+	switch {
+	case awaited:
+		tx.layer.user.Trying(tx)
+	case b != nil:
 		tx.flow.Send(b)
 	}
 }
@@ -230,8 +261,11 @@ func (tx *Server) expire(t *timer) {
 	l := tx.layer
 	tx.mu.Lock()
 	var b []byte
+	awaited := false
 	switch {
 	case !l.wheel.claim(t):
+	case tx.awaits:
+		awaited, tx.awaits = true, false
 	case t == &tx.end:
 		tx.state, tx.resend = terminated, nil
 		l.wheel.stop(&tx.retry)
@@ -242,7 +276,10 @@ func (tx *Server) expire(t *timer) {
 		l.wheel.start(&tx.retry, tx.interval, tx)
 	}
 	tx.mu.Unlock()
-	if b != nil {
+	switch {
+	case awaited:
+		l.user.Trying(tx)
+	case b != nil:
 		l.counters.sentAgain.Add(1)
 		tx.flow.Send(b)
 	}
@@ -257,6 +294,7 @@ func (tx *Server) Discard() bool {
 	if tx.state > proceeding {
 		return false
 	}
+	tx.stopAwaiting()
 	tx.state, tx.resend = terminated, nil
 	tx.layer.forget(tx)
 	return true

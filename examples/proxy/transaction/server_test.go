@@ -33,6 +33,69 @@ func ackFor(invite string, answer siptestx.Message) string {
 	return siptestx.Edit(strings.ReplaceAll(invite, "INVITE", "ACK"), "To: "+answer.Get("To"))
 }
 
+// R28: a 100 is sent within 50 ms, or as soon as the INVITE comes again, unless the
+// callee is faster. Only an INVITE gets one.
+func TestServer_AwaitTrying(t *testing.T) {
+	tests := []struct {
+		name   string
+		method string
+		after  time.Duration // the answer; 0: before the wait, negative: none
+		again  time.Duration // the request comes again; 0: never
+		status int
+		want   string
+	}{
+		{"nobody answers", "INVITE", -1, 0, 0, "100"},
+		{"nobody answers, and it comes again", "INVITE", -1, 5 * time.Millisecond, 0, "100"},
+		{"and again after that", "INVITE", -1, time.Second, 0, "100 100"},
+		{"180 at once", "INVITE", 0, 0, 180, "180"},
+		{"180 soon", "INVITE", 5 * time.Millisecond, 0, 180, "180"},
+		{"486 soon", "INVITE", 5 * time.Millisecond, 0, 486, "486"},
+		{"200 soon", "INVITE", 5 * time.Millisecond, 0, 200, "200"},
+		{"180 late", "INVITE", time.Second, 0, 180, "100 180"},
+		{"OPTIONS", "OPTIONS", time.Second, 0, 200, "200"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			fromBoth(t, func(w *world, phone *siptestx.Peer, stream bool) {
+				var began time.Time
+				w.request = func(tx *transaction.Server, m *sipmsg.Message) {
+					began = time.Now()
+					respond := func() { tx.Respond(tt.status, m.Respond(tt.status, "Answer", "proxy")) }
+					if tt.after == 0 {
+						respond()
+					}
+					w.trying = func(tx *transaction.Server) {
+						if waited := time.Since(began); waited > 50*time.Millisecond {
+							t.Errorf("it has waited for %v", waited)
+						}
+						tx.Respond(100, m.Respond(100, "Trying", ""))
+					}
+					tx.AwaitTrying()
+					if tt.after > 0 {
+						time.AfterFunc(tt.after, respond)
+					}
+					time.AfterFunc(3*time.Second, func() { tx.Discard() })
+				}
+				invite := phone.Request(tt.method, aliceCalls)
+				phone.Send(proxyAddr, invite)
+				if tt.again > 0 {
+					time.Sleep(tt.again)
+					phone.Send(proxyAddr, invite)
+				}
+				var got []string
+				for _, m := range phone.Collect(2 * time.Second) {
+					if s := fmt.Sprint(m.Status()); m.Status() < 300 || len(got) == 0 { // which is repeated
+						got = append(got, s)
+					}
+				}
+				if got := strings.Join(got, " "); got != tt.want {
+					t.Errorf("%s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // P-39, R30: Timer G repeats a non-2xx answer to an INVITE on UDP, Timer H ends
 // it if there is no ACK.
 func TestServer_TimersGH(t *testing.T) {

@@ -37,6 +37,7 @@ type world struct {
 	tx        *transaction.Layer
 
 	request func(*transaction.Server, *sipmsg.Message)
+	trying  func(*transaction.Server)
 	cancel  func(tx *transaction.Server, m *sipmsg.Message, invite *transaction.Server)
 	ack     func(transport.Flow, *sipmsg.Message)
 	stray   func(transport.Flow, *sipmsg.Message)
@@ -122,6 +123,12 @@ func (u user) Closed(f transport.Flow, err error) { u.w.tx.Closed(f, err) }
 func (u user) Request(tx *transaction.Server, m *sipmsg.Message) {
 	if u.w.request != nil {
 		u.w.request(tx, m)
+	}
+}
+
+func (u user) Trying(tx *transaction.Server) {
+	if u.w.trying != nil {
+		u.w.trying(tx)
 	}
 }
 
