@@ -21,6 +21,9 @@ func (l *Layer) deliver(f Flow, raw string, fault error) (err error) {
 			l.panicked(f, m, v)
 		}
 	}()
+	if l.cfg.Trace != nil {
+		l.cfg.Trace(f, false, raw)
+	}
 	m, err = sipmsg.Parse(raw)
 	if fault != nil {
 		err = fault

@@ -112,6 +112,9 @@ func (p *port) close()                    {}
 
 // send writes one message.
 func (p *port) send(b []byte, to netip.AddrPort) error {
+	if trace := p.layer.cfg.Trace; trace != nil {
+		trace(Flow{p, to}, true, string(b))
+	}
 	err := p.write(b, to)
 	if err != nil {
 		p.layer.count.sendErrors.Add(1)

@@ -95,6 +95,6 @@ func (p *plain) skipBreaks() {
 	if p.breaks >= len(ping) {
 		p.breaks = 0
 		p.stream.layer.count.pongs.Add(1)
-		p.stream.enqueue([]byte(pong), 0)
+		p.stream.enqueue([]byte(pong), nil)
 	}
 }

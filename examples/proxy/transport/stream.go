@@ -39,6 +39,7 @@ type stream struct {
 	err    error                // why it ends; set once
 	queue  []byte               // not yet taken by write
 	queued uint64               // messages in it
+	traced []string             // the same, if there is a Trace
 	taken  int                  // bytes that write is busy with
 	failed bool                 // writing did
 }
@@ -230,7 +231,7 @@ func (s *stream) note(err error, flush bool) bool {
 // drop loses what is queued. The stream is locked.
 func (s *stream) drop() {
 	s.layer.count.sendErrors.Add(s.queued)
-	s.queue, s.queued = nil, 0
+	s.queue, s.queued, s.traced = nil, 0, nil
 }
 
 // reason returns why the stream is to end, nil if it is not.

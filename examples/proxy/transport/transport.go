@@ -99,6 +99,12 @@ type Config struct {
 	// [net.Dialer]. The address of local is the source address to use, its port is
 	// 0; it is the zero AddrPort if the kernel shall choose.
 	DialContext func(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error)
+	// Trace is told of each message as it arrives, before it is read, so of what
+	// Handler.Fault gets too; and of each just before it is written, on a stream once
+	// that is open. Keepalives are no messages. nil: nobody, and nothing is spent on
+	// it. It is called without locks held, for one flow by several goroutines, and must
+	// neither block nor panic.
+	Trace func(f Flow, sent bool, message string)
 }
 
 // Limits bounds what peers can take of us. A zero field takes the default.

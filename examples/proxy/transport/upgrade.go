@@ -26,7 +26,7 @@ func (w *webSocket) upgrade() error {
 		io.Reader
 		io.Writer
 	}{bytes.NewReader(request), &answer})
-	w.stream.enqueue(answer.Bytes(), 0)
+	w.stream.enqueue(answer.Bytes(), nil)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrHandshake, err)
 	}

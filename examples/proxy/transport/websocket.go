@@ -117,7 +117,7 @@ func (w *webSocket) control(op ws.OpCode, payload []byte) error {
 		return io.EOF // shut answers it
 	case ws.OpPing:
 		w.stream.layer.count.pongs.Add(1)
-		w.stream.enqueue(frame(ws.OpPong, payload), 0)
+		w.stream.enqueue(frame(ws.OpPong, payload), nil)
 	}
 	if !w.state.Fragmented() {
 		w.began = time.Time{}
@@ -143,7 +143,7 @@ func (w *webSocket) whole() (raw string, err error) {
 		w.began = time.Time{}
 		if len(b) >= len(ping) {
 			w.stream.layer.count.pongs.Add(1)
-			w.stream.enqueue(frame(ws.OpText, []byte(pong)), 0)
+			w.stream.enqueue(frame(ws.OpText, []byte(pong)), nil)
 		}
 		return "", nil
 	}

@@ -12,10 +12,11 @@ import (
 
 // send queues one message for write.
 func (s *stream) send(b []byte, _ netip.AddrPort) error {
+	framed := b
 	if isWebSocket(s.net) {
-		b = messageFrame(b)
+		framed = messageFrame(b)
 	}
-	return s.enqueue(b, 1)
+	return s.enqueue(framed, b)
 }
 
 // ping queues a keepalive.
@@ -24,18 +25,25 @@ func (s *stream) ping(netip.AddrPort) error {
 	if isWebSocket(s.net) {
 		b = frame(ws.OpPing, nil)
 	}
-	return s.enqueue(b, 0)
+	return s.enqueue(b, nil)
 }
 
-// enqueue queues bytes that hold n messages. Everything queued is written at
-// once, so that a burst of messages costs few system calls.
-func (s *stream) enqueue(b []byte, n uint64) error {
+// enqueue queues bytes, which hold a message or, if that is nil, none. Everything
+// queued is written at once, so that a burst of messages costs few system calls.
+func (s *stream) enqueue(b, message []byte) error {
+	var n uint64
+	if message != nil {
+		n = 1
+	}
 	s.mu.Lock()
 	open := s.err == nil
 	fits := len(s.queue)+s.taken+len(b) <= s.layer.cfg.Limits.Queue
 	if open && fits {
 		s.queue = append(s.queue, b...)
 		s.queued += n
+		if n > 0 && s.layer.cfg.Trace != nil {
+			s.traced = append(s.traced, string(message))
+		}
 		s.change.Signal()
 	}
 	s.mu.Unlock()
@@ -57,8 +65,12 @@ func (s *stream) write() {
 	var b []byte
 	for {
 		var n uint64
-		if b, n = s.take(b); len(b) == 0 {
+		var traced []string
+		if b, n, traced = s.take(b); len(b) == 0 {
 			return
+		}
+		for _, message := range traced {
+			s.layer.cfg.Trace(s.flow(), true, message)
 		}
 		if _, err := s.conn.Write(b); err != nil {
 			s.layer.count.sendErrors.Add(n)
@@ -69,10 +81,10 @@ func (s *stream) write() {
 	}
 }
 
-// take waits for messages, and returns them and their number. It returns
-// nothing once the stream ends and all is written. Old is what it returned
-// before; if it is small, its memory becomes the next queue.
-func (s *stream) take(old []byte) ([]byte, uint64) {
+// take waits for messages, and returns them, their number, and those that Trace is
+// to be told of. It returns nothing once the stream ends and all is written. Old is
+// what it returned before; if it is small, its memory becomes the next queue.
+func (s *stream) take(old []byte) (b []byte, n uint64, traced []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken = 0
@@ -84,16 +96,16 @@ func (s *stream) take(old []byte) ([]byte, uint64) {
 	}
 	for len(s.queue) == 0 {
 		if s.err != nil {
-			return nil, 0
+			return nil, 0, nil
 		}
 		s.change.Wait()
 	}
-	b, n := s.queue, s.queued
-	s.queue, s.queued, s.taken = old[:0], 0, len(b)
+	b, n, traced = s.queue, s.queued, s.traced
+	s.queue, s.queued, s.traced, s.taken = old[:0], 0, nil, len(b)
 	if s.err == nil { // else shut set it
 		s.conn.SetWriteDeadline(time.Now().Add(s.layer.cfg.Limits.Write))
 	}
-	return b, n
+	return b, n, traced
 }
 
 // keepBuffer is how large a buffer a silent stream may keep.
