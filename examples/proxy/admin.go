@@ -12,6 +12,7 @@ import (
 
 	"github.com/sipward/sipward/acct"
 	"github.com/sipward/sipward/examples/proxy/guard"
+	"github.com/sipward/sipward/examples/proxy/internal/hep"
 	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
@@ -88,6 +89,7 @@ type stateView struct {
 	ToDiffers   uint64            `json:"ruri_to_mismatch"`
 	Guard       guard.Stats       `json:"guard"`
 	Seclog      *seclog.Stats     `json:"security_rows,omitempty"` // with a database
+	HEP         *hep.Stats        `json:"hep,omitempty"`           // if there is a collector
 	Relay       relay.Stats       `json:"relay"`
 	Transport   transport.Stats   `json:"transport"`
 }
@@ -119,6 +121,10 @@ func (p *Proxy) view() stateView {
 	if p.seclog != nil {
 		s := p.seclog.Stats()
 		v.Seclog = &s
+	}
+	if p.hep != nil {
+		s := p.hep.Stats()
+		v.HEP = &s
 	}
 	for _, r := range route.Reasons() {
 		v.Decisions[r.String()] = p.counters.reasons[r].Load()

@@ -19,6 +19,7 @@ type names struct {
 	first  map[string]string   // the same, by network: for connections that we open
 	any    string              // the first of all
 	listen []listener
+	there  map[listener]netip.AddrPort // where listeners on all addresses are reached
 }
 
 type hostPort struct {
@@ -34,7 +35,7 @@ type listener struct {
 // newNames returns the names for what cfg listens on. Local are the machine's
 // addresses.
 func newNames(cfg *config.Config, local []netip.Addr) *names {
-	n := &names{own: map[hostPort]struct{}{}, sentBy: map[listener]string{}, first: map[string]string{}}
+	n := &names{own: map[hostPort]struct{}{}, sentBy: map[listener]string{}, first: map[string]string{}, there: map[listener]netip.AddrPort{}}
 	for _, l := range cfg.Listen {
 		host, port := cfg.Advertised(l)
 		at := listener{string(l.Transport), l.Addr}
@@ -51,11 +52,27 @@ func newNames(cfg *config.Config, local []netip.Addr) *names {
 			n.add(l.Addr.Addr().String(), l.Addr.Port())
 			continue
 		}
+		n.there[at] = reachedAt(l.Addr, host, port, local)
 		for _, a := range local {
 			n.add(a.String(), l.Addr.Port())
 		}
 	}
 	return n
+}
+
+// reachedAt returns where a listener on all addresses is reached: as advertised if
+// that is an address of its family, else at the first of the machine that others may
+// use.
+func reachedAt(at netip.AddrPort, host string, port uint16, local []netip.Addr) netip.AddrPort {
+	if a, err := netip.ParseAddr(host); err == nil && a.Is4() == at.Addr().Is4() {
+		return netip.AddrPortFrom(a, port)
+	}
+	for _, a := range local {
+		if a.Is4() == at.Addr().Is4() && a.IsGlobalUnicast() {
+			return netip.AddrPortFrom(a, at.Port())
+		}
+	}
+	return config.Reachable(at)
 }
 
 func (n *names) add(host string, port uint16) {
@@ -100,6 +117,16 @@ func (n *names) of(f transport.Flow) string {
 		return s
 	}
 	return n.any // a connection that we opened, and nobody will open one to us
+}
+
+// addrOf returns the address of our end of f: of a listener on all addresses, one
+// that others know. Which of them a datagram came to, or leaves from, is not known.
+func (n *names) addrOf(f transport.Flow) netip.AddrPort {
+	local := f.Local()
+	if a, ok := n.there[listener{f.Network(), local}]; ok {
+		return a
+	}
+	return local
 }
 
 // listenerOf returns the listener that a URI of ours, such as that of a

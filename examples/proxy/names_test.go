@@ -135,3 +135,22 @@ func TestNames_Advertised(t *testing.T) {
 		}
 	}
 }
+
+// TestNames_There: a listener on all addresses is reached where others are told, if
+// that is an address, or at one that the machine has.
+func TestNames_There(t *testing.T) {
+	tests := []struct{ listen, advertise, want string }{
+		{"udp:192.0.2.1:5070", "192.0.2.9", "invalid AddrPort"}, // it has an address of its own
+		{"udp:0.0.0.0:5070", "10.0.0.1", "10.0.0.1:5070"},
+		{"udp:0.0.0.0:5070", "10.0.0.1:5080", "10.0.0.1:5080"},
+		{"udp:0.0.0.0:5070", "sip.tenant.test:5080", "192.168.7.7:5070"},
+		{"udp:[::]:5070", "sip.tenant.test", "[2001:db8::7]:5070"},
+		{"udp:[::]:5070", "10.0.0.1", "[2001:db8::7]:5070"},
+	}
+	for _, tt := range tests {
+		n := namesOf(t, `{listen: ["`+tt.listen+`"], advertise: "`+tt.advertise+`"}`)
+		if got := n.there[n.listen[0]].String(); got != tt.want {
+			t.Errorf("%s as %s: got %s, want %s", tt.listen, tt.advertise, got, tt.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
+	"github.com/sipward/sipward/examples/proxy/internal/hep"
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/examples/proxy/internal/sd"
 	"github.com/sipward/sipward/examples/proxy/internal/seclog"
@@ -47,12 +49,14 @@ type Proxy struct {
 	bans        *bansFile
 	seclog      *seclog.Log // nil without a database
 	metrics     *metrics.Metrics
+	hep         *hep.Mirror // nil: nobody gets a copy of messages
 	secure      secure
 	registrar   *registrar.Registrar
 	transport   *transport.Layer
 	relay       *relay.Relay
 	pending     *pending
 	lookup      config.LookupHost
+	dialHEP     func(ctx context.Context, to string) (io.WriteCloser, error)
 	sets        *dispatcher.Dispatcher
 	source      *source
 	transitions *transitions
@@ -93,6 +97,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		pending:  newPending(),
 		lookup:   lookupHost,
 		ceilings: guard.NewCeilings(),
+		dialHEP:  hep.Dial,
 	}
 	p.ambiguity.Store(new(ambiguity))
 	if err := p.build(ctx); err != nil {
@@ -141,7 +146,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 	}
 	if p.transport, err = transport.New(transport.Config{
 		Handler: (*handler)(p), Logger: log,
-		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName,
+		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName, Trace: p.newTrace(),
 	}); err != nil {
 		return err
 	}
@@ -250,6 +255,9 @@ func (p *Proxy) jobs(stop <-chan struct{}) []job {
 	}
 	if p.calls != nil {
 		all = append(all, job{"calls", p.calls.run})
+	}
+	if p.hep != nil {
+		all = append(all, job{"HEP mirror", p.hep.Run})
 	}
 	if p.manager != nil {
 		all = append(all, job{"service manager", p.supervised})

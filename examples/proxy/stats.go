@@ -10,6 +10,7 @@ import (
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/database"
+	"github.com/sipward/sipward/examples/proxy/internal/hep"
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/route"
@@ -30,6 +31,9 @@ func (p *Proxy) measure() error {
 	}
 	if p.calls != nil {
 		all = append(all, callMetrics(p.calls.stats))
+	}
+	if p.hep != nil {
+		all = append(all, hepMetrics(p.hep.Stats))
 	}
 	if p.db != nil {
 		all = append(all, collectors.NewDBStatsCollector(p.db, database.Name(string(p.cfg.Database))))
@@ -160,6 +164,13 @@ func callMetrics(take func() acct.Stats) prometheus.Collector {
 		metrics.Gauge("acct_journal_bytes", "Size of the journal of calls.", func(s S) int64 { return s.Bytes }),
 		metrics.Counter("acct_journal_lost_bytes_total", "What the disk did not take of the journal of calls in time.", func(s S) uint64 { return s.Lost }),
 	)
+}
+
+func hepMetrics(take func() hep.Stats) prometheus.Collector {
+	return metrics.Source(take, metrics.Counters("hep_packets_total", "Copies of messages for the HEP collector: sent, or dropped since it could not be reached or too many waited.", []string{"result"}, func(s hep.Stats, put putFunc) {
+		put(float64(s.Sent), "sent")
+		put(float64(s.Dropped), "dropped")
+	}))
 }
 
 func (p *Proxy) decisionMetrics() prometheus.Collector {

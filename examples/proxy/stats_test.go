@@ -43,7 +43,7 @@ func withEverything(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	return fmt.Sprintf("database: %q\ncache: {spool: %q}\nacct: {to: mysql}\nmetrics: {tenants: [10]}\n%s", server.Config(t, db).FormatDSN(), t.TempDir(),
+	return fmt.Sprintf("database: %q\ncache: {spool: %q}\nacct: {to: mysql}\nmetrics: {tenants: [10]}\nhep: {to: \"10.0.9.1:9060\"}\n%s", server.Config(t, db).FormatDSN(), t.TempDir(),
 		strings.Replace(threeTenants, `{uri: "sip:10.0.1.10:5060"}`, `{uri: "sip:10.0.1.10:5060"}, {uri: "sip:10.0.1.11:5060"}`, 1))
 }
 

@@ -117,6 +117,7 @@ func (w *world) start() {
 	if w.ledger != nil {
 		w.ledger.under(p)
 	}
+	p.dialHEP = w.dialHEP
 	for _, l := range w.cfg.Listen {
 		if err := w.listen(p, l); err != nil {
 			w.Fatal(err)

@@ -157,6 +157,7 @@ type state struct {
 	Bindings  int
 	Source    struct{ Loads int }
 	Location  struct{ Rows, Pending int }
+	HEP       struct{ Sent, Dropped int }
 	Decisions map[string]int
 	Relay     struct {
 		Panics, Failovers int

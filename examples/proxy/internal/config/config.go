@@ -48,6 +48,7 @@ type Config struct {
 	Acct       Acct          `yaml:"acct"`
 	TLS        TLSFiles      `yaml:"tls"`
 	Metrics    Metrics       `yaml:"metrics"`
+	HEP        HEP           `yaml:"hep"`
 	Log        Log           `yaml:"log"`
 
 	// Tenants are used beside those of the database. They stand last because
@@ -154,6 +155,13 @@ type TLSFiles struct {
 type Metrics struct {
 	Tenants      []int `yaml:"tenants"`      // sets, each once; the others are counted together; none: no counters by set
 	Destinations bool  `yaml:"destinations"` // each PBX of each set
+}
+
+// HEP says who gets a copy of all messages, in packets of HEP version 3 over UDP.
+type HEP struct {
+	To  Collector `yaml:"to"`  // zero: nobody
+	ID  int       `yaml:"id"`  // by which the collector knows this proxy; below 1<<32
+	Key Secret    `yaml:"key"` // goes with each packet; at most 255 bytes
 }
 
 // Log says what is logged and how.

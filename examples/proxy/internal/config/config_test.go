@@ -207,6 +207,10 @@ func TestParse_Values(t *testing.T) {
 		{"metrics", `metrics: {tenants: [10, 20], destinations: off}`, func(c *config.Config) {
 			c.Metrics = config.Metrics{Tenants: []int{10, 20}}
 		}},
+		{"mirror", `hep: {to: "Homer.test.:9060", id: 2001}`, func(c *config.Config) {
+			c.HEP = config.HEP{To: config.Collector{Host: "homer.test", Port: 9060}, ID: 2001}
+		}},
+		{"mirror to IPv6", `hep: {to: "[FD00::1]:9060"}`, func(c *config.Config) { c.HEP.To = config.Collector{Host: "fd00::1", Port: 9060} }},
 		{"log", `log: {level: debug, format: json}`, func(c *config.Config) { c.Log.Level, c.Log.Format = -4, config.LogJSON }},
 		{"alias", "register: {default_expires: &x 2h, max_expires: *x}", func(c *config.Config) {
 			c.Register.MaxExpires = 2 * c.Register.DefaultExpires

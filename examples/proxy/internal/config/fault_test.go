@@ -166,6 +166,15 @@ f:1: limits.call_rate: 1000001 is not between 0 and 1000000`},
 		{"acct: {file: /x}", `f:1: acct.file: has no effect: to is auto and not json`},
 		{"acct: {to: mysql, file: /x}\ndatabase: root:pw@/db", `f:1: acct.file: has no effect: to is mysql and not json`},
 
+		// The mirror.
+		{"hep: {to: homer.test}", `f:1: hep.to: "homer.test" has no port`},
+		{"hep: {to: ':9060', key: {a: b}}", "f:1: hep.to: \"\" is not a host: no host\nf:1: hep.key: want a single value, not keys"},
+		{"hep: {to: '0.0.0.0:9060', id: 1}", `f:1: hep.to: 0.0.0.0 is no address of a host`},
+		{"hep: {to: 'homer.test:9060', id: -1}", `f:1: hep.id: -1 is not between 0 and 4294967295`},
+		{"hep: {to: 'homer.test:9060', id: 4294967296, key: " + strings.Repeat("k", 256) + "}", "f:1: hep.id: 4294967296 is not between 0 and 4294967295\nf:1: hep.key: too long, want at most 255 bytes"},
+		{"hep: {id: 1}\n", `f:1: hep.id: has no effect: there is no hep.to`},
+		{"hep:\n  id: 7\n  key: k", "f:2: hep.id: has no effect: there is no hep.to\nf:3: hep.key: has no effect: there is no hep.to"},
+
 		// Sets.
 		{tenants(set("setid: ")), `f:1: tenants[0].setid: want a number from 1`},
 		{tenants(set("setid: 0")), `f:1: tenants[0].setid: want a number from 1`},

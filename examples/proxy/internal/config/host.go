@@ -74,6 +74,33 @@ func (a *Advertise) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Collector is where something is sent to. The zero Collector is nowhere.
+type Collector struct {
+	Host string // canonical; an IPv6 address has no brackets
+	Port uint16
+}
+
+// String returns "host:port", with brackets around an IPv6 address, or "" for the
+// zero Collector.
+func (c Collector) String() string { return Advertise(c).String() }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (c Collector) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. The empty text is the zero
+// Collector.
+func (c *Collector) UnmarshalText(text []byte) error {
+	var a Advertise
+	if err := a.UnmarshalText(text); err != nil {
+		return err
+	}
+	if a.Host != "" && a.Port == 0 {
+		return fmt.Errorf("%q has no port", text)
+	}
+	*c = Collector(a)
+	return nil
+}
+
 // canonicalHost is [location.CanonicalDomain] with the reason as its error.
 func canonicalHost(s string) (string, error) {
 	host, err := location.CanonicalDomain(s)

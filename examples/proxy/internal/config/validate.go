@@ -15,6 +15,9 @@ const (
 	// by itself (64*T1).
 	maxBranch = 32 * time.Second
 
+	// maxHEPKey is more than collectors know.
+	maxHEPKey = 255
+
 	// minTimerC is far below what RFC 3261 section 16.6 wants, which is more
 	// than three minutes, because it also bounds ringing.
 	minTimerC = time.Second
@@ -51,6 +54,7 @@ func (v *validator) run() {
 	v.limits("limits", v.Limits)
 	v.sets()
 	v.metrics()
+	v.mirror()
 }
 
 // fault reports a fault unless it follows from one that is known already.
@@ -280,6 +284,28 @@ func (v *validator) metrics() {
 			v.fault(path, "%d is there twice", set)
 		}
 		seen[set] = true
+	}
+}
+
+// mirror checks what goes into each packet of HEP, and that there are any.
+func (v *validator) mirror() {
+	h := v.HEP
+	if h.ID < 0 || int64(h.ID) > math.MaxUint32 {
+		v.fault("hep.id", "%d is not between 0 and %d", h.ID, int64(math.MaxUint32))
+	}
+	if len(h.Key) > maxHEPKey {
+		v.fault("hep.key", "too long, want at most %d bytes", maxHEPKey)
+	}
+	for _, key := range []struct {
+		path string
+		used bool
+	}{
+		{"hep.id", h.ID != 0},
+		{"hep.key", h.Key != ""},
+	} {
+		if key.used && h.To == (Collector{}) && !v.faults.has("hep.to") {
+			v.fault(key.path, "has no effect: there is no hep.to")
+		}
 	}
 }
 
