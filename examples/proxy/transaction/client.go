@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 // 17.1.3). The branch is ours and unique; the method tells a CANCEL from the
 // request that it cancels.
 type clientKey struct{ branch, method string }
+
+func (k clientKey) hash(seed maphash.Seed) key { return key(maphash.Comparable(seed, k)) }
 
 // ClientUser gets what becomes of a request. Its methods are called without
 // locks held.
@@ -46,7 +49,8 @@ func (Ignore) Timer(*Client) {}
 type Client struct {
 	layer   *Layer
 	flow    transport.Flow
-	key     clientKey
+	key     key
+	branch  string
 	mu      sync.Mutex
 	user    ClientUser // nil when there is nothing more to tell
 	state   state
@@ -64,8 +68,8 @@ type Client struct {
 // wraps [ErrTransport] and user is not called. The user may be called before
 // Request returns.
 func (l *Layer) Request(f transport.Flow, method, branch string, b []byte, user ClientUser) (*Client, error) {
-	c := &Client{layer: l, user: user, flow: f, key: clientKey{branch, method}, request: b, invite: method == "INVITE", open: method == "INVITE"}
-	s := l.shardOf(branch)
+	c := &Client{layer: l, user: user, flow: f, key: clientKey{branch, method}.hash(l.seed), branch: branch, request: b, invite: method == "INVITE", open: method == "INVITE"}
+	s := l.shardOf(c.key)
 	s.mu.Lock()
 	s.clients[c.key] = c
 	s.mu.Unlock()
@@ -155,7 +159,7 @@ func (c *Client) takeCancel() []byte {
 
 func (c *Client) sendCancel(b []byte) {
 	if b != nil {
-		c.layer.Request(c.flow, "CANCEL", c.key.branch, b, Ignore{}) // if it is lost, the timer above ends the INVITE
+		c.layer.Request(c.flow, "CANCEL", c.branch, b, Ignore{}) // if it is lost, the timer above ends the INVITE
 	}
 }
 
@@ -264,7 +268,7 @@ func (c *Client) finish() {
 	if !accepted {
 		c.layer.wheel.stop(&c.after)
 	}
-	s := c.layer.shardOf(c.key.branch)
+	s := c.layer.shardOf(c.key)
 	s.mu.Lock()
 	if s.clients[c.key] == c {
 		delete(s.clients, c.key)

@@ -74,9 +74,9 @@ type Layer struct {
 // sockets seldom meet.
 type shard struct {
 	mu      sync.Mutex
-	servers map[serverKey]*Server
-	clients map[clientKey]*Client
-	merged  map[uint64]*Server // by what merged requests have in common
+	servers map[key]*Server
+	clients map[key]*Client
+	merged  map[key]*Server // by what merged requests have in common
 }
 
 type counters struct {
@@ -117,7 +117,7 @@ func New(cfg Config) (*Layer, error) {
 	}
 	for i := range l.shards {
 		s := &l.shards[i]
-		s.servers, s.clients, s.merged = map[serverKey]*Server{}, map[clientKey]*Client{}, map[uint64]*Server{}
+		s.servers, s.clients, s.merged = map[key]*Server{}, map[key]*Client{}, map[key]*Server{}
 	}
 	l.streams.clients = map[transport.Flow]map[*Client]struct{}{}
 	return l, nil
@@ -162,8 +162,8 @@ func (l *Layer) Handle(f transport.Flow, m *sipmsg.Message) {
 }
 
 func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
-	key := keyOf(f, m, m.Method)
-	s := l.shardOf(key.branch)
+	key := l.keyOf(f, m, m.Method)
+	s := l.shardOf(key)
 	s.mu.Lock()
 	tx := s.servers[key]
 	if tx != nil {
@@ -172,8 +172,8 @@ func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
 		tx.again()
 		return
 	}
-	tx = &Server{layer: l, flow: f, key: key.own(), open: true}
-	s.servers[tx.key] = tx
+	tx = &Server{layer: l, flow: f, key: key, method: method(m.Method), open: true}
+	s.servers[key] = tx
 	s.mu.Unlock()
 	l.counters.servers.Add(1)
 	l.counters.open.Add(1)
@@ -181,22 +181,22 @@ func (l *Layer) request(f transport.Flow, m *sipmsg.Message) {
 		l.noteMerge(tx, m)
 	}
 	if m.Method == "CANCEL" {
-		l.user.Cancel(tx, m, l.server(keyOf(f, m, "INVITE")))
+		l.user.Cancel(tx, m, l.server(l.keyOf(f, m, "INVITE")))
 		return
 	}
 	l.user.Request(tx, m)
 }
 
 func (l *Layer) ack(f transport.Flow, m *sipmsg.Message) {
-	if tx := l.server(keyOf(f, m, "INVITE")); tx != nil && tx.acked() {
+	if tx := l.server(l.keyOf(f, m, "INVITE")); tx != nil && tx.acked() {
 		return
 	}
 	l.user.Ack(f, m)
 }
 
 func (l *Layer) response(f transport.Flow, m *sipmsg.Message) {
-	key := clientKey{m.Via.Branch, m.CSeqMethod}
-	s := l.shardOf(key.branch)
+	key := clientKey{m.Via.Branch, m.CSeqMethod}.hash(l.seed)
+	s := l.shardOf(key)
 	s.mu.Lock()
 	c := s.clients[key]
 	s.mu.Unlock()
@@ -207,18 +207,14 @@ func (l *Layer) response(f transport.Flow, m *sipmsg.Message) {
 	c.response(m)
 }
 
-func (l *Layer) server(key serverKey) *Server {
-	s := l.shardOf(key.branch)
+func (l *Layer) server(key key) *Server {
+	s := l.shardOf(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.servers[key]
 }
 
-func (l *Layer) shardOf(branch string) *shard {
-	return l.shardOfHash(maphash.String(l.seed, branch))
-}
-
-func (l *Layer) shardOfHash(sum uint64) *shard { return &l.shards[sum%uint64(len(l.shards))] }
+func (l *Layer) shardOf(k key) *shard { return &l.shards[k%key(len(l.shards))] }
 
 // Closed tells the layer that a stream flow is gone. Requests that wait for an
 // answer on it fail.

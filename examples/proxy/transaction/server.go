@@ -3,7 +3,6 @@ package transaction
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,13 +12,17 @@ import (
 	"github.com/sipward/sipward/examples/proxy/transport"
 )
 
+// key stands for what matches a message to a transaction. It is long and hashed with
+// a seed of ours: nobody makes two meet by chance or on purpose.
+type key uint64
+
 // serverKey matches requests to server transactions (RFC 3261 section 17.2.3):
 // branch, sent-by and method, with an ACK under its INVITE's. Behind NAT many
 // have the same sent-by, so the source counts as well: nobody else is to cancel a
 // request or to get its answers. Its port does not: a NAT may change it, and a
 // CANCEL may come on another connection.
 type serverKey struct {
-	from   netip.Addr
+	from   [16]byte
 	branch string
 	host   string // of sent-by
 	port   uint16
@@ -29,22 +32,14 @@ type serverKey struct {
 const cookie = "z9hG4bK"
 
 // keyOf returns the key of m, which came on f, as if its method were the given
-// one. Its strings are views into m.
-func keyOf(f transport.Flow, m *sipmsg.Message, method string) serverKey {
+// one.
+func (l *Layer) keyOf(f transport.Flow, m *sipmsg.Message, method string) key {
 	host, port := m.Via.SentBy()
-	k := serverKey{f.Remote().Addr(), m.Via.Branch, host, port, method}
+	k := serverKey{f.Remote().Addr().As16(), m.Via.Branch, host, port, method}
 	if !strings.HasPrefix(k.branch, cookie) { // RFC 2543: what a branch stands for
 		k.branch = strings.Join([]string{m.RequestURI, m.FromTag, m.CallID, strconv.FormatUint(uint64(m.CSeq), 10), m.Via.Branch}, "\x00")
 	}
-	return k
-}
-
-// own returns k with strings that do not keep the message alive.
-func (k serverKey) own() serverKey {
-	text := k.branch + k.host
-	k.branch, k.host = text[:len(k.branch)], text[len(k.branch):]
-	k.method = method(k.method)
-	return k
+	return key(maphash.Comparable(l.seed, k))
 }
 
 // method returns m as a string of its own; no copy for the common ones.
@@ -86,8 +81,9 @@ type Server struct {
 
 	layer      *Layer
 	flow       transport.Flow
-	key        serverKey
-	merge      uint64
+	key        key
+	method     string
+	merge      key
 	mu         sync.Mutex
 	context    any
 	state      state
@@ -110,8 +106,8 @@ func (l *Layer) noteMerge(tx *Server, m *sipmsg.Message) {
 	var seq [4]byte
 	binary.LittleEndian.PutUint32(seq[:], m.CSeq)
 	h.Write(seq[:])
-	sum := h.Sum64()
-	s := l.shardOfHash(sum)
+	sum := key(h.Sum64())
+	s := l.shardOf(sum)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.merged[sum] != nil {
@@ -126,7 +122,7 @@ func (l *Layer) noteMerge(tx *Server, m *sipmsg.Message) {
 func (tx *Server) Flow() transport.Flow { return tx.flow }
 
 // Method returns the method of the request.
-func (tx *Server) Method() string { return tx.key.method }
+func (tx *Server) Method() string { return tx.method }
 
 // Attach gives tx a companion of the transaction user, once.
 func (tx *Server) Attach(v any) {
@@ -143,7 +139,7 @@ func (tx *Server) Attached() any {
 }
 
 // invite reports whether the INVITE rules apply.
-func (tx *Server) invite() bool { return tx.key.method == "INVITE" }
+func (tx *Server) invite() bool { return tx.method == "INVITE" }
 
 // Respond sends a response, b, with the given status. The layer keeps b, which
 // must not be changed any more. After a final response only further 2xx to an
@@ -325,7 +321,7 @@ func (tx *Server) Refuse(status int, b []byte) {
 // held; nobody does it the other way round.
 func (l *Layer) forget(tx *Server) {
 	l.settle(&tx.open)
-	s := l.shardOf(tx.key.branch)
+	s := l.shardOf(tx.key)
 	s.mu.Lock()
 	if s.servers[tx.key] == tx {
 		delete(s.servers, tx.key)
@@ -333,7 +329,7 @@ func (l *Layer) forget(tx *Server) {
 	}
 	s.mu.Unlock()
 	if tx.merge != 0 {
-		s := l.shardOfHash(tx.merge)
+		s := l.shardOf(tx.merge)
 		s.mu.Lock()
 		delete(s.merged, tx.merge)
 		s.mu.Unlock()
