@@ -127,10 +127,9 @@ func (p *Proxy) takeCall(c *relay.Context, st *state, d *route.Decision) {
 func dialogID(callID string, domain [domainSize]byte) string { return string(domain[:]) + callID }
 
 // inDialog notes a request in a dialog that is proved to be ours.
-func (p *Proxy) inDialog(c *relay.Context) {
+func (p *Proxy) inDialog(c *relay.Context, said *reading) {
 	p.calls.inDialog(c.Message)
 	if c.Message.Method == "BYE" {
-		began, _ := p.proofOf(c)
-		p.ceilings.End(dialogID(c.Message.CallID, began.domain))
+		p.ceilings.End(dialogID(c.Message.CallID, said.began.domain))
 	}
 }

@@ -22,16 +22,24 @@ var noAddr netip.AddrPort
 // toURI sends a request on in its dialog, if need be when the name of the next
 // hop has been looked up.
 func (p *Proxy) toURI(c *relay.Context, d *route.Decision, o *outcome) {
-	fromPBX, pbx := d.Class != route.Phone, p.state.Load().senders(d, c.Message)
-	targets, name := o.targets, o.name
-	if name.Host == "" {
-		p.forwardTo(c, targets, fromPBX, pbx)
+	w := &onward{targets: o.targets, began: o.began, fromPBX: d.Class != route.Phone, pbx: p.state.Load().senders(d, c.Message)}
+	if o.name.Host == "" {
+		p.forwardTo(c, w)
 		return
 	}
+	name := o.name
 	p.resolve(c, name, func(addr netip.Addr) {
-		targets[0][0].Remote = netip.AddrPortFrom(addr, portOf(name))
-		p.forwardTo(c, targets, fromPBX, pbx)
+		w.targets[0][0].Remote = netip.AddrPortFrom(addr, portOf(name))
+		p.forwardTo(c, w)
 	})
+}
+
+// onward is a request that goes along its dialog.
+type onward struct {
+	targets [][]relay.Target // the one where it goes
+	began   proof            // what is proved of the dialog
+	fromPBX bool
+	pbx     []*tenant.Tenant // those whose PBX sent it, if one did
 }
 
 // senders returns the tenants whose PBX sent m, none if a phone did.
@@ -44,27 +52,27 @@ func (st *state) senders(d *route.Decision, m *sipmsg.Message) []*tenant.Tenant 
 
 // nextHop returns where a request goes in its dialog: to its next Route, else to
 // the flow that its Request-URI has as an alias, else to what the URI says.
-func (p *Proxy) nextHop(c *relay.Context, uri string, alias location.Flow) outcome {
-	if c.NextRoute == "" && alias.Remote.IsValid() {
-		f, ok := p.find(alias)
+func (p *Proxy) nextHop(c *relay.Context, said *reading) outcome {
+	if c.NextRoute == "" && said.alias.Remote.IsValid() {
+		f, ok := p.find(said.alias)
 		if !ok { // nobody else's connection will do
 			return outcome{err: errGone, status: 480}
 		}
-		return outcome{targets: one(relay.Target{Flow: f, RequestURI: uri})}
+		return outcome{targets: one(relay.Target{Flow: f, RequestURI: said.uri}), began: said.began}
 	}
-	next := uri
+	next := said.uri
 	if c.NextRoute != "" {
 		a, _ := sipmsg.ParseNameAddr(c.NextRoute) // routing has read it
 		next = a.URI
 	}
 	u, _ := location.ParseURI(next) // this one too
 	network, local := p.wayTo(c, u)
-	t := relay.Target{Network: network, Local: local, RequestURI: uri}
+	t := relay.Target{Network: network, Local: local, RequestURI: said.uri}
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
 		u = location.URI{}
 	}
-	return outcome{targets: one(t), name: u}
+	return outcome{targets: one(t), name: u, began: said.began}
 }
 
 // wayTo returns the network and, if there is a choice, the listener for an
@@ -92,30 +100,30 @@ func (p *Proxy) wayTo(c *relay.Context, u location.URI) (network string, local n
 	return network, local
 }
 
-// forwardTo sends the request of a PBX, that of some tenants, or of a phone to the
-// one target of targets.
-func (p *Proxy) forwardTo(c *relay.Context, targets [][]relay.Target, fromPBX bool, pbx []*tenant.Tenant) {
-	t := &targets[0][0]
-	began, _ := p.proofOf(c)
-	send := func() {
-		switch {
-		case !p.mayReach(began, fromPBX, pbx, farEnd(t)):
-			p.counters.reasons[route.ForeignTarget].Add(1)
-			c.Refuse(404, reasonPhrase(404))
-		case fromPBX:
-			p.forwardOfPBX(c, targets, pbx)
-		default:
-			p.forwardOfPhone(c, targets)
-		}
-	}
-	if t.Flow == (transport.Flow{}) && t.Remote != began.pbx && p.mirror != nil {
-		later := sync.OnceFunc(func() { c.Resume(send) })
+// forwardTo sends a request on. Where a phone may be that is not known yet, it waits.
+func (p *Proxy) forwardTo(c *relay.Context, w *onward) {
+	t := &w.targets[0][0]
+	if t.Flow == (transport.Flow{}) && t.Remote != w.began.pbx && p.mirror != nil {
+		later := sync.OnceFunc(func() { c.Resume(func() { p.send(c, w) }) })
 		if stop := p.mirror.WhenLoaded(later); stop != nil {
 			time.AfterFunc(holdTime, func() { stop(); later() }) // nobody knows when the database will be back
 			return
 		}
 	}
-	send()
+	p.send(c, w)
+}
+
+// send sends a request on, unless that leads to a phone of others.
+func (p *Proxy) send(c *relay.Context, w *onward) {
+	switch {
+	case !p.mayReach(w.began, w.fromPBX, w.pbx, farEnd(&w.targets[0][0])):
+		p.counters.reasons[route.ForeignTarget].Add(1)
+		c.Refuse(404, reasonPhrase(404))
+	case w.fromPBX:
+		p.forwardOfPBX(c, w.targets, w.pbx)
+	default:
+		p.forwardOfPhone(c, w.targets)
+	}
 }
 
 // mayReach reports whether a request in the dialog that began, of a PBX or a phone,

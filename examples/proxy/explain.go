@@ -53,15 +53,15 @@ func (p *Proxy) explain(ctx context.Context, src route.Source, text string) (*ex
 func (p *Proxy) explainRequest(ctx context.Context, c *relay.Context, src route.Source) *explanation {
 	st := p.state.Load()
 	var req route.Request
-	uri, forged := p.read(c, &req)
+	said := p.read(c, &req)
 	d, f := p.decide(st, &req, src, route.Explain)
 	var notes []string
 	if f != nil {
 		f.settle(&req, &d)
 		notes = f.notes()
 	}
-	o := p.outcome(c, st, p.sets.Peek, &d, src, uri, req.Alias)
-	if forged {
+	o := p.outcome(c, st, p.sets.Peek, &d, src, &said)
+	if said.forged {
 		notes = append(notes, "the alias in the Request-URI is forged, so that no Route proves the dialog")
 	}
 	if req.Method == "ACK" && !req.Trusted && c.NextRoute == "" {
@@ -101,9 +101,8 @@ func (p *Proxy) explainDialog(ctx context.Context, c *relay.Context, st *state, 
 	if o.err != nil {
 		return nil
 	}
-	began, _ := p.proofOf(c)
 	to := farEnd(&o.targets[0][0])
-	if !p.mayReach(began, d.Class != route.Phone, st.senders(d, c.Message), to) {
+	if !p.mayReach(o.began, d.Class != route.Phone, st.senders(d, c.Message), to) {
 		notes = append(notes, fmt.Sprintf("%s is another tenant's phone", at(to.Transport, to.Remote)))
 		d.Action, d.Status, d.Reason = route.Reply, 404, route.ForeignTarget
 		*o = outcome{status: 404}

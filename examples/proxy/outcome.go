@@ -19,6 +19,7 @@ type outcome struct {
 	targets [][]relay.Target // tried group by group; nil if it goes nowhere
 	lost    []lost           // phones that are no targets
 	name    location.URI     // of the only target if its host is to be looked up, else zero
+	began   proof            // what is proved of its dialog
 	err     error            // why there are no targets, if the decision was for some
 
 	status int      // of the answer if there are no targets; 0: none
@@ -34,9 +35,9 @@ type lost struct {
 	err     error
 }
 
-// outcome returns what comes of d. Uri and alias are those of [Proxy.read].
-func (p *Proxy) outcome(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
-	o := p.ways(c, st, choose, d, src, uri, alias)
+// outcome returns what comes of d.
+func (p *Proxy) outcome(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, said *reading) outcome {
+	o := p.ways(c, st, choose, d, src, said)
 	if o.targets != nil {
 		if over, full := errors.AsType[*guard.CeilingError](p.room(c, st, d, src)); full {
 			return tooMuch(over)
@@ -46,7 +47,7 @@ func (p *Proxy) outcome(c *relay.Context, st *state, choose chooser, d *route.De
 }
 
 // ways is outcome whatever the tenant may have.
-func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, uri string, alias location.Flow) outcome {
+func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decision, src route.Source, said *reading) outcome {
 	switch d.Action {
 	case route.ToPhones:
 		return p.phones(c, st, d)
@@ -57,7 +58,7 @@ func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decis
 		}
 		return outcome{targets: targets}
 	case route.ToURI:
-		return p.nextHop(c, uri, alias)
+		return p.nextHop(c, said)
 	case route.Wait:
 		return outcome{status: statusOf(st.policy.Missing(d.Set, c.Message.Method))}
 	case route.Local:

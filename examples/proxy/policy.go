@@ -34,9 +34,8 @@ func (p *Proxy) Route(c *relay.Context) {
 	st := p.state.Load()
 	req := requests.Get().(*route.Request)
 	defer requests.Put(req)
-	uri, forged := p.read(c, req)
-	alias := req.Alias
-	if c.Message.Method == "ACK" && !req.Trusted && c.NextRoute == "" && !forged && p.ackPeer(c, uri, alias) {
+	said := p.read(c, req)
+	if c.Message.Method == "ACK" && !req.Trusted && c.NextRoute == "" && !said.forged && p.ackPeer(c, &said) {
 		return
 	}
 	src := route.Source{Addr: c.Message.Source, Transport: c.Flow.Network()}
@@ -53,7 +52,7 @@ func (p *Proxy) Route(c *relay.Context) {
 		}
 		f.settle(req, &d)
 	}
-	o := p.outcome(c, st, p.sets.Select, &d, src, uri, alias)
+	o := p.outcome(c, st, p.sets.Select, &d, src, &said)
 	if o.err != nil && p.state.Load() != st { // the tenants have changed meanwhile
 		p.Route(c)
 		return
@@ -63,7 +62,7 @@ func (p *Proxy) Route(c *relay.Context) {
 	p.noteDecision(c, &d)
 	p.tell(c, st, req, src, &d, &o)
 	if c.Message.ToTag != "" && d.Reason == route.InDialog {
-		p.inDialog(c)
+		p.inDialog(c, &said)
 	}
 	if o.targets != nil {
 		p.takeCall(c, st, &d)
@@ -76,7 +75,7 @@ func (p *Proxy) Route(c *relay.Context) {
 	case d.Action == route.ToPhones:
 		p.toPhones(c, st, &d, &o)
 	case d.Action == route.ToSet:
-		p.toSet(c, st, &d, &o, uri)
+		p.toSet(c, st, &d, &o, said.uri)
 	default:
 		p.toURI(c, &d, &o)
 	}
@@ -105,29 +104,38 @@ func (p *Proxy) decide(st *state, req *route.Request, src route.Source, ask rout
 // requests saves an allocation for each request: one lives as long as [Proxy.Route].
 var requests = sync.Pool{New: func() any { return new(route.Request) }}
 
-// read fills in what routing looks at, and returns the Request-URI without an
-// alias of ours, and whether there was an alias that only looked like one.
-func (p *Proxy) read(c *relay.Context, req *route.Request) (uri string, forged bool) {
+// reading is what a request says in our own words.
+type reading struct {
+	uri    string        // its Request-URI without an alias of ours
+	alias  location.Flow // the flow that it had there, else zero
+	forged bool          // it had one that only looked like ours
+	began  proof         // what our Route says of the dialog; zero if none does
+}
+
+// read fills in what routing looks at, and returns what is known beside that.
+func (p *Proxy) read(c *relay.Context, req *route.Request) reading {
 	m := c.Message
-	uri = c.RequestURI
+	said := reading{uri: c.RequestURI}
 	*req = route.From(m)
 	if m.InDialog() {
-		flow, rest, err := p.alias.Parse(uri)
-		req.Alias, uri, forged = flow, rest, errors.Is(err, natfix.ErrForged)
-		proof, proved := p.proofOf(c)
-		req.Trusted, req.Peer = proved && !forged, proof.pbx
+		var err error
+		said.alias, said.uri, err = p.alias.Parse(c.RequestURI)
+		said.forged = errors.Is(err, natfix.ErrForged)
+		said.began = p.proofOf(c)
+		req.Alias, req.Peer = said.alias, said.began.pbx
+		req.Trusted = said.began.by != nil && !said.forged
 	} else {
 		req.Path = pathOf(c.OwnRoutes)
 	}
-	if uri != m.RequestURI {
-		req.Target, _ = location.ParseURI(uri)
+	if said.uri != m.RequestURI {
+		req.Target, _ = location.ParseURI(said.uri)
 	}
 	if c.NextRoute != "" {
 		if a, err := sipmsg.ParseNameAddr(c.NextRoute); err == nil {
 			req.NextRoute, _ = location.ParseURI(a.URI)
 		}
 	}
-	return uri, forged
+	return said
 }
 
 // pathOf returns the one of our Routes that we gave a PBX as the Path of a phone.
@@ -143,34 +151,34 @@ func pathOf(own []string) (path location.URI) {
 // isPath tells our Paths from our Record-Routes.
 func isPath(own location.URI) bool { _, ok := own.Param(route.TokenParam); return ok }
 
-// proofOf returns what one of our Routes says of the dialog.
-func (p *Proxy) proofOf(c *relay.Context) (proof, bool) {
+// proofOf returns what one of our Routes says of the dialog, zero if none does.
+func (p *Proxy) proofOf(c *relay.Context) proof {
 	for _, own := range c.OwnRoutes {
 		if said, ok := p.seal.proves(own, c.Message.CallID); ok {
-			return said, true
+			return said
 		}
 	}
-	return proof{}, false
+	return proof{}
 }
 
 // ackPeer sends an ACK that has no Route of this dialog to where the 2xx came
 // from: some phones do not copy the Record-Route, or have the proxy in their
 // settings as a Route of all they send (P-24). It reports false if we have
 // not seen the 2xx.
-func (p *Proxy) ackPeer(c *relay.Context, uri string, alias location.Flow) bool {
+func (p *Proxy) ackPeer(c *relay.Context, said *reading) bool {
 	f := c.Peer()
 	if f == (transport.Flow{}) {
 		return false
 	}
-	if alias.Remote.IsValid() {
+	if said.alias.Remote.IsValid() {
 		var ok bool
-		if f, ok = p.find(alias); !ok {
+		if f, ok = p.find(said.alias); !ok {
 			return false
 		}
 	}
 	p.counters.reasons[route.InDialog].Add(1)
-	p.inDialog(c)
-	t, from := relay.Target{Flow: f, RequestURI: uri}, route.PBX
+	p.inDialog(c, said)
+	t, from := relay.Target{Flow: f, RequestURI: said.uri}, route.PBX
 	if st := p.state.Load(); p.Symmetric(c.Flow) { // with an answer, if the 2xx had an offer
 		t.Edit, from = p.phoneEdit(c, st.sdpOf(st.tenants.Candidates(f.Remote())), false), route.Phone
 	}

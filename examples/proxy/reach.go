@@ -50,15 +50,22 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, erro
 // A phone that is reached at its Contact does not count: it proves nothing, and
 // who names an address could deny it to the phone that is there.
 func (p *Proxy) free(at location.Flow, ours func(domain string) bool) bool {
-	asked := map[string]bool{}
+	var first string
+	var others map[string]bool // that were asked for; mostly there are none
 	accepted, err := p.flows.HasFlow(context.Background(), at, func(a location.AOR) bool {
-		if asked[a.Domain()] {
+		switch domain := a.Domain(); {
+		case domain == first || others[domain]:
 			return false
+		case first == "":
+			first = domain
+		case others == nil:
+			others = map[string]bool{domain: true}
+		default:
+			others[domain] = true
 		}
-		asked[a.Domain()] = true
 		return ours(a.Domain())
 	})
-	return err == nil && (accepted || len(asked) == 0)
+	return err == nil && (accepted || first == "")
 }
 
 // find returns the way to a phone: over UDP from another listener if its own is

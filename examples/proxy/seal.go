@@ -19,13 +19,27 @@ import (
 // comes back, and that nobody else can make. It has no state but its key, so
 // all of it outlives the process.
 type seal struct {
-	macs   sync.Pool
-	former *seal // with the key before this one, which is known again; nil: none
+	macs   sync.Pool // of *macState
+	former *seal     // with the key before this one, which is known again; nil: none
+
+	mu      sync.RWMutex
+	domains map[string][domainSize]byte // the last results of domain
+}
+
+// macState is what one sum needs; pooled, since a hash.Hash makes its arguments
+// escape.
+type macState struct {
+	hash hash.Hash
+	text []byte
+	sum  [sha256.Size]byte
 }
 
 // newSeal returns one that makes everything with key.
 func newSeal(key [32]byte, former ...[32]byte) *seal {
-	s := &seal{macs: sync.Pool{New: func() any { return hmac.New(sha256.New, key[:]) }}}
+	s := &seal{
+		macs:    sync.Pool{New: func() any { return &macState{hash: hmac.New(sha256.New, key[:])} }},
+		domains: map[string][domainSize]byte{},
+	}
 	if len(former) > 0 {
 		s.former = newSeal(former[0], former[1:]...)
 	}
@@ -36,18 +50,18 @@ var encoding = base64.RawURLEncoding
 
 // sum authenticates a purpose and some texts.
 func (s *seal) sum(purpose string, texts ...string) (sum [sha256.Size]byte) {
-	mac := s.macs.Get().(hash.Hash)
+	mac := s.macs.Get().(*macState)
 	defer s.macs.Put(mac)
-	mac.Reset()
-	mac.Write([]byte(purpose))
+	b := append(mac.text[:0], purpose...)
 	for _, t := range texts { // with their lengths, so that no two lists are the same
-		var n [4]byte
-		binary.BigEndian.PutUint32(n[:], uint32(len(t)))
-		mac.Write(n[:])
-		mac.Write([]byte(t))
+		b = binary.BigEndian.AppendUint32(b, uint32(len(t)))
+		b = append(b, t...)
 	}
-	mac.Sum(sum[:0])
-	return sum
+	mac.text = b
+	mac.hash.Reset()
+	mac.hash.Write(b)
+	mac.hash.Sum(mac.sum[:0])
+	return mac.sum
 }
 
 // token names a phone to its PBX. It is the same for the same phone, whatever
@@ -80,10 +94,25 @@ type proof struct {
 // of reports whether the dialog is that of a phone of a domain.
 func (p proof) of(domain string) bool { return p.by != nil && p.by.domain(domain) == p.domain }
 
+// keptDomains is far more than are served; phones may be left of others.
+const keptDomains = 100_000
+
 // domain returns what stands for a domain.
 func (s *seal) domain(domain string) (short [domainSize]byte) {
+	s.mu.RLock()
+	short, ok := s.domains[domain]
+	s.mu.RUnlock()
+	if ok {
+		return short
+	}
 	sum := s.sum("domain", domain)
 	copy(short[:], sum[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.domains) == keptDomains {
+		clear(s.domains)
+	}
+	s.domains[strings.Clone(domain)] = short
 	return short
 }
 
