@@ -112,7 +112,7 @@ func (p *pending) yield(mine, has []location.Binding) {
 	if p.reset { // which is to drop none that came after it
 		p.reset = false
 		for i := range has {
-			if !has[i].Updated.After(p.since) {
+			if has[i].Updated.Unix() <= p.since.Unix() { // a journal has no more of times
 				p.add(removeKey(&has[i], p.since))
 			}
 		}

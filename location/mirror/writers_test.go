@@ -121,6 +121,45 @@ func TestStore_ReplayIsOvertaken(t *testing.T) {
 	})
 }
 
+// TestStore_ReplayOfSameSecond: a journal, which has seconds only, brings back none
+// of what was removed in the second in which it came.
+func TestStore_ReplayOfSameSecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		cfg := mirror.Config{Backend: b.connect, Dir: t.TempDir(), Linger: -1}
+		s := start(t, cfg)
+		time.Sleep(time.Second)
+		aors := map[location.AOR]location.Change{
+			aorOf(t, "removed"): {CallID: "call-1", CSeq: 2, Remove: []location.Binding{phone(1, 2, time.Now())}},
+			aorOf(t, "cleared"): {CallID: "call-1", CSeq: 2, Reset: true},
+		}
+		for aor := range aors {
+			time.Sleep(time.Millisecond)
+			put(t, s, aor, phone(1, 1, time.Now()))
+		}
+		time.Sleep(100 * time.Millisecond)
+		b.fail(errGone)
+		for aor, c := range aors {
+			if got := contacts(t, b.Memory, aor); len(got) != 1 {
+				t.Fatalf("%v: the backend has %v", aor, got)
+			}
+			if err := s.Apply(t.Context(), aor, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // the second time from what the first process has written anew
+			s.kill(b)
+			b.fail(errGone)
+			s = start(t, cfg)
+		}
+		b.fail(nil)
+		time.Sleep(5 * time.Second)
+		if n := b.Len(); n != 0 {
+			t.Errorf("the backend has %d bindings", n)
+		}
+	})
+}
+
 // TestStore_Refused: one binding that the backend cannot hold keeps nobody else
 // waiting, and is not tried for ever.
 func TestStore_Refused(t *testing.T) {
