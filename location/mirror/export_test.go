@@ -17,6 +17,13 @@ func (s *Store) Waiting() int {
 	return len(s.onLoad)
 }
 
+// SetSegmentSize makes segments that are larger than n give way to others.
+func (s *Store) SetSegmentSize(n int64) {
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	s.journal.limit = n
+}
+
 // BreakJournal makes all writes to the current segment fail as on a full disk,
 // until the returned func is called: the file cannot be written.
 func (s *Store) BreakJournal() (repair func(), err error) {

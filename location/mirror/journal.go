@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -18,8 +19,8 @@ import (
 	"github.com/sipward/sipward/location"
 )
 
-// journal is a directory of files, its segments, that have entries. Each segment
-// lives until nothing that it has is pending any more. Entries are given to the
+// journal is a directory of files, its segments, that have entries. The oldest
+// one goes when nothing that it has is pending any more. Entries are given to the
 // operating system before a change is accepted, so that they survive the
 // process, and to the disk within a second.
 //
@@ -30,6 +31,7 @@ import (
 //	4 bytes  its CRC-32C
 type journal struct {
 	dir    string
+	limit  int64   // of the size of a segment
 	faults []error // found when it was opened
 
 	run uint64 // tells the entries of this process from those of others
@@ -44,7 +46,7 @@ type journal struct {
 	seq      uint64
 }
 
-// held is a segment that has something pending.
+// held is a segment, and what holds it.
 type held struct {
 	size int64
 	refs int // AORs whose oldest pending entry it has
@@ -69,7 +71,7 @@ func openJournal(dir string, replay func(e *entry, segment int, hold func())) (*
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	j := &journal{dir: dir, segments: map[int]*held{}, run: rand.Uint64()}
+	j := &journal{dir: dir, limit: segmentSize, segments: map[int]*held{}, run: rand.Uint64()}
 	numbers, err := segmentsIn(dir)
 	if err != nil {
 		return nil, err
@@ -85,11 +87,9 @@ func openJournal(dir string, replay func(e *entry, segment int, hold func())) (*
 	for _, e := range l.left() {
 		replay(&e.entry, e.segment, func() { j.segments[e.segment].refs++ })
 	}
-	for _, n := range numbers {
-		j.drop(n)
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.trim()
 	return j, j.rotate()
 }
 
@@ -275,7 +275,7 @@ func (j *journal) mark(list []entry) {
 
 // write writes buf to the current segment.
 func (j *journal) write() error {
-	if j.file == nil || j.size >= segmentSize {
+	if j.file == nil || j.size >= j.limit {
 		if err := j.rotate(); err != nil {
 			return err
 		}
@@ -323,13 +323,12 @@ func (j *journal) rotate() error {
 	if _, err := f.Write(head); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(j.path(n)))
 	}
-	old := j.current
 	if j.file != nil {
 		j.file.Close() // what it has was given to the system
 	}
 	j.file, j.current, j.size, j.synced = f, n, int64(len(head)), 0
 	j.segments[n] = &held{size: j.size}
-	j.drop(old)
+	j.trim()
 	return nil
 }
 
@@ -344,26 +343,28 @@ func (j *journal) release(n int) {
 	if h := j.segments[n]; h != nil {
 		h.refs--
 	}
-	j.drop(n)
+	j.trim()
 	j.renew()
 }
 
-// renew begins a new segment if the current one is large and has nothing pending.
+// renew begins a new segment if the current one is large and nothing is pending.
 func (j *journal) renew() {
-	const worthIt = 1 << 20
-	if h := j.segments[j.current]; h != nil && h.refs == 0 && j.size > worthIt {
+	if h := j.segments[j.current]; h != nil && h.refs == 0 && len(j.segments) == 1 && j.size > j.limit/16 {
 		_ = j.rotate() // else it grows on, and the next append says what is wrong
 	}
 }
 
-// drop removes a segment that nobody holds.
-func (j *journal) drop(n int) {
-	h := j.segments[n]
-	if h == nil || h.refs > 0 || j.file != nil && n == j.current {
-		return
+// trim removes the segments before the first one that is held. Those after it
+// stay, held or not, since an AOR holds the first one only that has something
+// pending of it, and what came later may be in any of them.
+func (j *journal) trim() {
+	for _, n := range slices.Sorted(maps.Keys(j.segments)) {
+		if j.segments[n].refs > 0 || j.file != nil && n == j.current {
+			return
+		}
+		delete(j.segments, n)
+		_ = os.Remove(j.path(n)) // one that stays is read once more, which does no harm
 	}
-	delete(j.segments, n)
-	_ = os.Remove(j.path(n)) // one that stays is read once more, which does no harm
 }
 
 // bytes returns the size of all segments.
@@ -404,7 +405,7 @@ func (j *journal) sync() error {
 	return nil
 }
 
-// close ends the journal. A current segment with nothing pending goes.
+// close ends the journal. If nothing is pending, nothing is left of it.
 func (j *journal) close() error {
 	err := j.sync()
 	j.mu.Lock()
@@ -414,6 +415,6 @@ func (j *journal) close() error {
 	}
 	err = errors.Join(err, j.file.Close())
 	j.file = nil
-	j.drop(j.current)
+	j.trim()
 	return err
 }
