@@ -66,6 +66,7 @@ type backend struct {
 	lookups  int
 	applied  []location.AORChange
 	onLookup func(location.AOR)
+	onApply  func() // called by an Apply that fails
 }
 
 func newBackend(now func() time.Time) *backend {
@@ -104,6 +105,9 @@ func (b *backend) Apply(ctx context.Context, aor location.AOR, c location.Change
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {
+		if b.onApply != nil {
+			b.onApply()
+		}
 		return b.err
 	}
 	if err := b.refuse[aor]; err != nil {

@@ -47,33 +47,42 @@ func (s *Store) writeSome(ctx context.Context) bool {
 		return false
 	}
 	aors := s.queue.take(batchSize)
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	writing, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if !s.settle(ctx, aors) {
+	if !s.settle(writing, aors) {
 		s.queue.putBack(aors)
 		return false
 	}
 	changes := s.begin(aors)
-	errs := applyAll(ctx, b, changes)
+	errs := applyAll(writing, b, changes)
 	var again []location.AOR
 	var marks []entry
 	for i, err := range errs {
-		if !s.end(ctx, changes[i].AOR, err, &marks) {
+		if !s.end(writing, changes[i].AOR, err, &marks) {
 			again = append(again, changes[i].AOR)
 		}
 	}
 	s.journal.mark(marks)
-	switch {
-	case len(again) == 0:
-	case len(again) < len(changes): // it is about them, so let others go first
-		s.queue.push(again...)
-	default:
+	took := len(marks) > 0
+	if took {
+		s.judge(nil)
+	} else {
 		s.judge(errors.Join(errs...))
-		s.queue.putBack(again)
-		return false
 	}
-	s.judge(nil)
-	return true
+	if took || answers(ctx, b, aors[0]) { // it is about them, so let others go first
+		s.queue.push(again...)
+	} else {
+		s.queue.putBack(again)
+	}
+	return took
+}
+
+// answers reports whether a backend that took nothing is there all the same.
+func answers(ctx context.Context, b *backend, aor location.AOR) bool {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, err := b.Lookup(ctx, aor)
+	return err == nil
 }
 
 // late is from when on others may have been faster with a change: that is what
@@ -143,8 +152,8 @@ func (s *Store) begin(aors []location.AOR) []location.AORChange {
 	return changes
 }
 
-// end notes what became of the change of an AOR, in marks too if the backend has
-// it. It reports false if that is pending again, and in no queue.
+// end notes what became of the change of an AOR, in marks too if that is settled.
+// It reports false if it is pending again, and in no queue.
 func (s *Store) end(ctx context.Context, aor location.AOR, err error, marks *[]entry) bool {
 	st := s.stripe(aor)
 	if errors.Is(err, location.ErrStale) {

@@ -191,6 +191,64 @@ func TestStore_Refused(t *testing.T) {
 	})
 }
 
+// TestStore_NotTaken: AORs that the backend does not take, more than it gets at a
+// time, keep nobody else waiting, whoever comes first.
+func TestStore_NotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		s := start(t, mirror.Config{Backend: b.connect, Dir: t.TempDir()})
+		time.Sleep(time.Second)
+		const bad, good = 500, 300
+		for n := range bad {
+			aor := aorOf(t, fmt.Sprint("bad", n))
+			b.refuse[aor] = errors.New("its row is locked")
+			put(t, s, aor, phone(n, 1, time.Now()))
+		}
+		time.Sleep(time.Minute) // they are alone
+		for n := range good {
+			put(t, s, aorOf(t, fmt.Sprint(n)), phone(n, 1, time.Now()))
+		}
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.Pending != bad || b.Len() != good {
+			t.Errorf("the backend has %d bindings: %+v", b.Len(), st)
+		}
+		b.mu.Lock()
+		clear(b.refuse)
+		b.mu.Unlock()
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.Pending != 0 || b.Len() != bad+good || !st.Healthy {
+			t.Errorf("the backend has %d bindings: %+v", b.Len(), st)
+		}
+	})
+}
+
+// TestStore_RefreshWhileFailing: a phone that refreshes while the backend fails to
+// take its last change does not make it look as if that had been taken.
+func TestStore_RefreshWhileFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		s := start(t, mirror.Config{Backend: b.connect, Linger: -1})
+		time.Sleep(time.Second)
+		b.fail(errGone)
+		aor := aorOf(t, "401")
+		cseq := 1
+		b.onApply = func() { // while it is on its way
+			if cseq++; cseq > 100 {
+				return
+			}
+			put(t, s.NoWait(), aor, phone(1, cseq, time.Now()))
+		}
+		put(t, s.NoWait(), aor, phone(1, cseq, time.Now()))
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.Healthy || st.Pending != 1 || cseq > 30 {
+			t.Errorf("after %d changes: %+v", cseq, st)
+		}
+		b.mu.Lock()
+		b.onApply = nil
+		b.mu.Unlock()
+	})
+}
+
 // TestStore_Bounded: the backend cannot lack more than it is allowed to. Phones
 // that are in the queue already go on.
 func TestStore_Bounded(t *testing.T) {
