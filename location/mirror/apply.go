@@ -104,7 +104,7 @@ func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 	p := st.dirty[e.aor]
 	isNew := p == nil
 	if isNew {
-		p = &pending{segment: segment, since: e.at}
+		p = &pending{segment: segment, since: e.at, keys: st.takeRefused(e.aor)}
 		st.dirty[e.aor] = p
 		s.pending.Add(1)
 	}

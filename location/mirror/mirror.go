@@ -64,8 +64,9 @@ type Config struct {
 	Backend func(ctx context.Context) (location.Store, error)
 
 	// Refused reports whether an error of the backend's Apply says that it will
-	// never take that change. It is logged then, and lives in memory only. If nil
-	// there is no such error: the backend is tried for ever.
+	// never take that change. It is logged then, and what is refused lives in
+	// memory only, as long as the process, until another writer has a later state
+	// of it. If nil there is no such error: the backend is tried for ever.
 	Refused func(error) bool
 
 	// Dir is the directory of the journal, which is made if there is none. No

@@ -65,6 +65,7 @@ type backend struct {
 	refuse   map[location.AOR]error
 	lookups  int
 	applied  []location.AORChange
+	check    func(*location.Binding) error // of what Apply puts
 	onLookup func(location.AOR)
 	onApply  func() // called by an Apply that fails
 }
@@ -112,6 +113,14 @@ func (b *backend) Apply(ctx context.Context, aor location.AOR, c location.Change
 	}
 	if err := b.refuse[aor]; err != nil {
 		return err
+	}
+	for i := range c.Put {
+		if b.check == nil {
+			break
+		}
+		if err := b.check(&c.Put[i]); err != nil {
+			return err
+		}
 	}
 	b.applied = append(b.applied, location.AORChange{AOR: aor, Change: c})
 	return b.Memory.Apply(ctx, aor, c)

@@ -73,13 +73,18 @@ func (p *pending) add(k key) {
 	}
 }
 
-// merge adds what was pending before p.
-func (p *pending) merge(before *pending) {
-	keys := p.keys
-	p.keys = before.keys
-	for _, k := range keys {
+// addBefore adds keys from before those of p.
+func (p *pending) addBefore(keys []key) {
+	later := p.keys
+	p.keys = keys
+	for _, k := range later {
 		p.add(k)
 	}
+}
+
+// merge adds what was pending before p.
+func (p *pending) merge(before *pending) {
+	p.addBefore(before.keys)
 	p.reset = p.reset || before.reset
 	p.segment = min(p.segment, before.segment)
 	p.replayed = p.replayed || before.replayed
@@ -125,6 +130,9 @@ const (
 	// maxVisits is how many AORs, of a stripe, it is known of when the backend
 	// was asked for them.
 	maxVisits = 4096
+	// maxRefused is of how many AORs, of a stripe, it is known what the backend
+	// refuses.
+	maxRefused = 1024
 )
 
 // stripe has what is known of some of the AORs. An AOR's changes are made under
@@ -132,7 +140,8 @@ const (
 type stripe struct {
 	mu      sync.Mutex
 	dirty   map[location.AOR]*pending
-	writing map[location.AOR]*pending // on its way to the backend
+	writing map[location.AOR]*pending              // on its way to the backend
+	refused *simplelru.LRU[location.AOR, *pending] // what it will never take
 	reads   map[location.AOR]*read
 	visits  *simplelru.LRU[location.AOR, visit]
 	changed map[location.AOR]struct{} // since the Store was opened; nil when all has been read
@@ -149,13 +158,38 @@ type visit struct {
 func (st *stripe) init() (err error) {
 	st.dirty, st.writing = map[location.AOR]*pending{}, map[location.AOR]*pending{}
 	st.reads, st.changed = map[location.AOR]*read{}, map[location.AOR]struct{}{}
+	if st.refused, err = simplelru.NewLRU[location.AOR, *pending](maxRefused, nil); err != nil {
+		return err
+	}
 	st.visits, err = simplelru.NewLRU[location.AOR, visit](maxVisits, nil)
 	return err
 }
 
-// covered reports whether the backend does not have yet what memory has of b.
+// refuse notes that the backend will never take p, unless the AOR has changed
+// since: then it is tried with that once more.
+func (st *stripe) refuse(aor location.AOR, p *pending) {
+	if later := st.dirty[aor]; later != nil {
+		later.addBefore(p.keys)
+		return
+	}
+	st.refused.Add(aor, p)
+}
+
+// takeRefused returns what the backend has refused of an AOR, and forgets it.
+func (st *stripe) takeRefused(aor location.AOR) []key {
+	p, _ := st.refused.Peek(aor)
+	if p == nil {
+		return nil
+	}
+	st.refused.Remove(aor)
+	return p.keys
+}
+
+// covered reports whether the backend does not have, or not yet, what memory has
+// of b.
 func (st *stripe) covered(aor location.AOR, b *location.Binding) bool {
-	return st.dirty[aor].covers(b) || st.writing[aor].covers(b)
+	refused, _ := st.refused.Peek(aor)
+	return st.dirty[aor].covers(b) || st.writing[aor].covers(b) || refused.covers(b)
 }
 
 // queue has the AORs that are to be written, each once.

@@ -240,6 +240,7 @@ func (s *Store) finish(r *read, err error) {
 func (s *Store) adopt(st *stripe, aor location.AOR, has []location.Binding) {
 	ctx := context.Background()
 	mine, _ := s.memory.Lookup(ctx, aor) // memory has no errors but those of ctx
+	st.reviewRefused(aor, mine, has)
 	for i := range mine {
 		if st.covered(aor, &mine[i]) || slices.ContainsFunc(has, func(b location.Binding) bool { return sameRegister(&mine[i], &b) }) {
 			continue
@@ -252,6 +253,19 @@ func (s *Store) adopt(st *stripe, aor location.AOR, has []location.Binding) {
 		if !st.covered(aor, &has[i]) {
 			s.memory.Merge(aor, has[i])
 		}
+	}
+}
+
+// reviewRefused forgets what the backend has refused of an AOR if it has a later
+// state of that, or if memory has none.
+func (st *stripe) reviewRefused(aor location.AOR, mine, has []location.Binding) {
+	p, _ := st.refused.Peek(aor)
+	if p == nil {
+		return
+	}
+	p.yield(mine, has)
+	if !slices.ContainsFunc(mine, func(b location.Binding) bool { return p.covers(&b) }) {
+		st.refused.Remove(aor)
 	}
 }
 

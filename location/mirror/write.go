@@ -156,8 +156,11 @@ func (s *Store) begin(aors []location.AOR) []location.AORChange {
 // It reports false if it is pending again, and in no queue.
 func (s *Store) end(ctx context.Context, aor location.AOR, err error, marks *[]entry) bool {
 	st := s.stripe(aor)
-	if errors.Is(err, location.ErrStale) {
+	stale := errors.Is(err, location.ErrStale)
+	if stale {
 		s.stale.Add(1)
+	}
+	if stale || err != nil && s.cfg.Refused(err) {
 		err = s.mend(ctx, st, aor)
 	}
 	st.mu.Lock()
@@ -169,6 +172,7 @@ func (s *Store) end(ctx context.Context, aor location.AOR, err error, marks *[]e
 		s.written.Add(1)
 	case s.cfg.Refused(err):
 		s.refused.Add(1)
+		st.refuse(aor, p)
 		s.cfg.Logger.Error("the backend refuses a registration, which lives in memory only", "aor", aor, "err", err)
 	default:
 		return s.requeue(st, aor, p, err)
@@ -200,8 +204,9 @@ func (s *Store) requeue(st *stripe, aor location.AOR, p *pending, err error) (qu
 	return true
 }
 
-// mend writes one by one what is stale as a whole, since another writer has a
-// later state of one of the bindings, and makes memory have that.
+// mend writes one by one what the backend did not take as a whole, and makes
+// memory agree: another writer has a later state of one of the bindings, or one is
+// refused, which is then all that is left on its way, and the error.
 func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 	st.mu.Lock()
 	have, _ := s.memory.Lookup(ctx, aor)
@@ -216,8 +221,17 @@ func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 		parts = append(parts, location.Change{Put: whole.Put[i : i+1]})
 	}
 	b := s.backend.Load()
+	var refused error
+	var keys []key
 	for _, c := range parts {
-		if err := b.Apply(ctx, aor, c); err != nil && !errors.Is(err, location.ErrStale) {
+		switch err := b.Apply(ctx, aor, c); {
+		case err == nil, errors.Is(err, location.ErrStale):
+		case s.cfg.Refused(err):
+			refused = err
+			for i := range c.Put {
+				keys = append(keys, putKey(&c.Put[i], c.Put[i].Updated))
+			}
+		default:
 			return err
 		}
 	}
@@ -227,9 +241,9 @@ func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.writing[aor] = &pending{segment: p.segment, seq: p.seq} // nothing is on its way any more
+	st.writing[aor] = &pending{segment: p.segment, seq: p.seq, keys: keys}
 	s.adopt(st, aor, has)
-	return nil
+	return refused
 }
 
 // applyAll applies changes at once, if the backend can.
