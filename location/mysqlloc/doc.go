@@ -22,7 +22,8 @@
 // OpenSIPS looks for it. Texts that no column holds as they are, and the fields
 // Token, Registrar and RegID, are in kv_store under names that begin with
 // sipward_. A user with blanks at the end has %20 for them in the column
-// username.
+// username. Of a user agent that is too long, the column has the beginning; what
+// else is too long for its column is refused, with [ErrValue].
 //
 // A refresh leaves alone what this package has no value for: the columns
 // flags, cflags and attr, columns that are not OpenSIPS's, and what others

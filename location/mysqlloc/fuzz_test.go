@@ -3,6 +3,7 @@ package mysqlloc_test
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ func FuzzRow_RoundTrip(f *testing.F) {
 	f.Add("bob", "sip:bob@192.0.2.7", "call", "", "phone", "token", "udp", 0, uint16(5060))
 	f.Add("bob ", "sip:\xff@192.0.2.7", " ", "<urn:uuid:1> ", "B\xfcro", "\x00", "UDP", -1, uint16(0))
 	f.Add("a@b", "x", "Default-Call-ID", "\"", "{}", "sipward_user", "a|b", 1<<40, uint16(1))
+	f.Add("bob", "sip:bob@192.0.2.7", "call", "", strings.Repeat("é", 256), "token", "udp", 0, uint16(5060))
 	f.Fuzz(func(t *testing.T, user, contact, callID, instance, userAgent, token, transport string, regID int, port uint16) {
 		a, err := location.MakeAOR(user, "a.example")
 		if err != nil {

@@ -187,15 +187,6 @@ func (values *kv) setText(name, text string) {
 	*values = append(*values, member{kvPrefix + name, quoteJSON(text)})
 }
 
-// exact returns a text whole, of which a column holds this.
-func (values kv) exact(name, held string) string {
-	text := values.text(name)
-	if text != "" && strings.TrimRight(strings.ToValidUTF8(text, "?"), " ") == strings.TrimRight(held, " ") {
-		return text
-	}
-	return held
-}
-
 // number returns one of our numbers, 0 if there is none.
 func (values kv) number(name string) int {
 	value, _ := values.get(name)

@@ -50,18 +50,18 @@ func (s *Store) decode(r *row) (record, error) {
 		return record{}, errors.New("contact: empty")
 	}
 	b := location.Binding{
-		Contact:   values.exact("contact", r.Contact.String),
+		Contact:   s.exact(values, "contact", r.Contact.String),
 		Flow:      flow,
-		Path:      values.exact("path", r.Path.String),
+		Path:      s.exact(values, "path", r.Path.String),
 		Q:         decodeQ(r.Q),
-		CallID:    values.exact("callid", r.CallID.String),
+		CallID:    s.exact(values, "callid", r.CallID.String),
 		CSeq:      uint32(r.CSeq.Int64), // which is signed in the table
 		Expires:   time.Unix(decodeExpires(r.Expires), 0).UTC(),
 		Updated:   s.decodeTime(r.LastModified.String),
-		Instance:  values.exact("sip_instance", r.Instance.String),
+		Instance:  s.exact(values, "sip_instance", r.Instance.String),
 		RegID:     values.number("reg_id"),
 		Methods:   decodeMethods(r.Methods),
-		UserAgent: values.exact("user_agent", r.UserAgent.String),
+		UserAgent: s.exact(values, "user_agent", r.UserAgent.String),
 		Token:     values.text("token"),
 		Registrar: values.text("registrar"),
 	}
@@ -172,15 +172,47 @@ func (s *Store) encode(args []any, aor location.AOR, b *location.Binding, foreig
 // text is kept in kv_store too, and counts for as long as the column has not
 // been changed by others.
 func (e *encoder) text(name, text string) string {
-	held := strings.ToValidUTF8(text, "?")
-	if e.columns[name].pads {
-		held = strings.TrimRight(held, " ")
-	}
+	held := e.columns[name].hold(text)
 	e.fits(name, held)
 	if held != text {
 		e.kv.setText(name, text)
 	}
 	return held
+}
+
+// exact is the inverse of text: a text whole, of which a column holds this.
+func (s *Store) exact(values kv, name, held string) string {
+	text := values.text(name)
+	if text != "" && strings.TrimRight(s.columns[name].hold(text), " ") == strings.TrimRight(held, " ") {
+		return text
+	}
+	return held
+}
+
+// hold returns what c gets of a text. Of a user agent that is what fits: nobody is
+// reached by it, and some are long.
+func (c column) hold(text string) string {
+	held := strings.ToValidUTF8(text, "?")
+	if c.name == "user_agent" {
+		held = c.cut(held)
+	}
+	if c.pads {
+		held = strings.TrimRight(held, " ")
+	}
+	return held
+}
+
+func (c column) cut(text string) string {
+	size := int64(0)
+	for i, r := range text {
+		if size++; c.long {
+			size = int64(i + utf8.RuneLen(r))
+		}
+		if size > c.limit {
+			return text[:i]
+		}
+	}
+	return text
 }
 
 func (e *encoder) nullable(name, text string) sql.NullString {

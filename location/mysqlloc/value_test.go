@@ -32,7 +32,6 @@ func TestApply_ErrValue(t *testing.T) {
 		{"Path", "bob", func(b *location.Binding) { b.Path = long }, []string{"path has 256 characters, at most 255"}},
 		{"Call-ID", "bob", func(b *location.Binding) { b.CallID = long }, []string{"callid has 256 characters, at most 255"}},
 		{"instance", "bob", func(b *location.Binding) { b.Instance = long }, []string{"sip_instance has 256 characters, at most 255"}},
-		{"user agent", "bob", func(b *location.Binding) { b.UserAgent = long }, []string{"user_agent has 256 characters, at most 255"}},
 		{"token", "bob", func(b *location.Binding) { b.Token = strings.Repeat("x", 65600) }, []string{"kv_store has", "at most 65535"}},
 		{"CSeq", "bob", func(b *location.Binding) { b.CSeq = 1 << 31 }, []string{"cseq"}},
 		{"q", "bob", func(b *location.Binding) { b.Q = 1001 }, []string{"q is 1001"}},
@@ -87,6 +86,36 @@ func TestApply_KeepsWhole(t *testing.T) {
 		if d := cmp.Diff([]location.Binding{b}, lookup(t, s, bob), equalTimes); d != "" {
 			t.Errorf("%q: %s", text, d)
 		}
+	}
+}
+
+// A user agent that is too long for its column is kept whole all the same, and no
+// phone is refused for it (P-70).
+func TestApply_LongUserAgent(t *testing.T) {
+	db := create(t, mysqltest.DB(t))
+	s := open(t, db, mysqlloc.Config{})
+	bob := aor(t, "bob", "a.example")
+	for _, tt := range []struct{ text, column string }{
+		{strings.Repeat("é", 256), strings.Repeat("é", 255)},
+		{strings.Repeat("\U0001f4de", 300), strings.Repeat("\U0001f4de", 255)},
+		{strings.Repeat("\xff ", 300), strings.TrimSuffix(strings.Repeat("? ", 128), " ")},
+		{strings.Repeat("x", 254) + "  x", strings.Repeat("x", 254)},
+		{strings.Repeat("x", 60000), strings.Repeat("x", 255)},
+	} {
+		b := binding("sip:bob@192.0.2.7")
+		b.UserAgent = tt.text
+		put(t, s, bob, b)
+		if d := cmp.Diff([]location.Binding{b}, lookup(t, s, bob), equalTimes); d != "" {
+			t.Errorf("%.20q: %s", tt.text, d)
+		}
+		var column string
+		if err := db.QueryRow("SELECT user_agent FROM location").Scan(&column); err != nil || column != tt.column {
+			t.Errorf("%.20q: the column has %q, %v", tt.text, column, err)
+		}
+	}
+	exec(t, db, "UPDATE location SET user_agent = 'xxx'")
+	if got := lookup(t, s, bob); len(got) != 1 || got[0].UserAgent != "xxx" {
+		t.Errorf("written over, it is %+v", got)
 	}
 }
 
