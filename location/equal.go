@@ -1,6 +1,10 @@
 package location
 
-import "strings"
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+)
 
 // EqualURI reports whether a and b are the same URI by RFC 3261 section
 // 19.1.4. User, password and values of headers compare with case, all other
@@ -32,9 +36,9 @@ func (u URI) equal(v URI) bool {
 		equalHost(u.Host, v.Host) &&
 		equalEscaped(u.User, v.User, false) &&
 		equalEscaped(u.Secret, v.Secret, false) &&
-		paramsMatch(u.Params, v.Params) && paramsMatch(v.Params, u.Params) &&
+		equalParams(u.Params, v.Params) &&
 		strings.Count(u.Headers, "&") == strings.Count(v.Headers, "&") &&
-		headersMatch(u.Headers, v.Headers) && headersMatch(v.Headers, u.Headers)
+		equalHeaders(u.Headers, v.Headers)
 }
 
 // equalHost compares hosts that checkHost or parseIPv6 took. Names differ
@@ -48,64 +52,105 @@ func equalHost(a, b string) bool {
 	return errA == nil && errB == nil && ca == cb
 }
 
-// paramsMatch reports whether each parameter in a agrees with b. Of several
-// with one name, which the RFC forbids, the first counts.
-func paramsMatch(a, b string) bool {
-	for rest := a; rest != ""; {
-		var p string
-		p, rest, _ = strings.Cut(rest, ";")
-		name, _, _ := strings.Cut(p, "=")
-		inA, _ := findParam(a, name)
-		inB, ok := findParam(b, name)
-		switch {
-		case ok && !equalEscaped(inA, inB, true):
+// equalParams compares parameters. Of several with one name, which the RFC
+// forbids, the first counts.
+func equalParams(a, b string) bool {
+	if a == b {
+		return true
+	}
+	var bufA, bufB [maxParts]part
+	seed := rand.Uint64()
+	as, bs := cutParts(bufA[:0], seed, a, ";"), cutParts(bufB[:0], seed, b, ";")
+	for i := range as {
+		p := &as[i]
+		switch other := findName(bs, p); {
+		case other == nil && mustBeInBoth(p.name):
 			return false
-		case !ok && mustBeInBoth(name):
+		case other != nil && findName(as, p) == p && !equalEscaped(p.value, other.value, true):
+			return false
+		}
+	}
+	for i := range bs {
+		if mustBeInBoth(bs[i].name) && findName(as, &bs[i]) == nil {
 			return false
 		}
 	}
 	return true
 }
 
-func findParam(params, name string) (value string, ok bool) {
-	for params != "" {
-		var p string
-		p, params, _ = strings.Cut(params, ";")
-		if k, v, _ := strings.Cut(p, "="); equalEscaped(k, name, true) {
-			return v, true
+// equalHeaders compares headers, of which neither has more than the other.
+func equalHeaders(a, b string) bool {
+	if a == b {
+		return true
+	}
+	var bufA, bufB [maxParts]part
+	seed := rand.Uint64()
+	as, bs := cutParts(bufA[:0], seed, a, "&"), cutParts(bufB[:0], seed, b, "&")
+	for _, list := range [...][]part{as, bs} {
+		for i := range list {
+			list[i].hash = hash(list[i].hash, list[i].value, false)
 		}
 	}
-	return "", false
+	return hasHeaders(as, bs) && hasHeaders(bs, as)
+}
+
+// hasHeaders reports whether each of headers is in list.
+func hasHeaders(list, headers []part) bool {
+	for i := range headers {
+		h := &headers[i]
+		if !slices.ContainsFunc(list, func(o part) bool { return o.sameName(h) && equalEscaped(o.value, h.value, false) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// part is a parameter or a header. Texts of strangers can be long and alike, so
+// they are compared by their hash first, which takes each of them only once.
+type part struct {
+	hash        uint64 // of the name; of a header, of the value too
+	name, value string
+}
+
+// cutParts appends the parts of list. The seed, another one each time, keeps
+// strangers from choosing texts that have the same hash.
+func cutParts(parts []part, seed uint64, list, separator string) []part {
+	for list != "" {
+		var text string
+		text, list, _ = strings.Cut(list, separator)
+		name, value, _ := strings.Cut(text, "=")
+		parts = append(parts, part{hash(seed, name, true), name, value})
+	}
+	return parts
+}
+
+// hash adds to h, by FNV-1a, what equalEscaped compares.
+func hash(h uint64, text string, fold bool) uint64 {
+	for text != "" {
+		var c uint16
+		c, text = cutChar(text, fold)
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
+}
+
+func (p *part) sameName(o *part) bool {
+	return p.hash == o.hash && equalEscaped(p.name, o.name, true)
+}
+
+// findName returns the first one in list that has p's name, nil if there is none.
+func findName(list []part, p *part) *part {
+	for i := range list {
+		if list[i].sameName(p) {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func mustBeInBoth(param string) bool {
 	for _, name := range [...]string{"transport", "user", "ttl", "method", "maddr"} {
 		if equalEscaped(param, name, true) {
-			return true
-		}
-	}
-	return false
-}
-
-// headersMatch reports whether each header in a is in b.
-func headersMatch(a, b string) bool {
-	for a != "" {
-		var h string
-		h, a, _ = strings.Cut(a, "&")
-		if !hasHeader(b, h) {
-			return false
-		}
-	}
-	return true
-}
-
-func hasHeader(headers, want string) bool {
-	name, value, _ := strings.Cut(want, "=")
-	for headers != "" {
-		var h string
-		h, headers, _ = strings.Cut(headers, "&")
-		k, v, _ := strings.Cut(h, "=")
-		if equalEscaped(k, name, true) && equalEscaped(v, value, false) {
 			return true
 		}
 	}

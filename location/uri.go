@@ -2,6 +2,7 @@ package location
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -10,8 +11,8 @@ import (
 // section 16.3 answers it with 416.
 var ErrScheme = errors.New("neither sip nor sips URI")
 
-// maxParts bounds the parameters and the headers of a URI, because comparing
-// takes time in their square.
+// maxParts bounds the parameters and the headers of a URI. Phones that are woken
+// by push have some fifteen.
 const maxParts = 64
 
 // URI is a SIP or SIPS URI taken apart (RFC 3261 section 19.1). Its strings
@@ -80,7 +81,7 @@ func parseAfterScheme(s string) (u URI, err error) {
 	s, u.Headers, _ = strings.Cut(s, "?")
 	s, u.Params, _ = strings.Cut(s, ";")
 	if strings.Count(u.Params, ";") >= maxParts || strings.Count(u.Headers, "&") >= maxParts {
-		return URI{}, errors.New("too many parameters or headers")
+		return URI{}, fmt.Errorf("more than %d parameters or headers", maxParts)
 	}
 	u.Host, u.Port, err = splitHostPort(s)
 	if err != nil {

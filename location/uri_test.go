@@ -172,6 +172,36 @@ func TestEqualURI(t *testing.T) {
 	}
 }
 
+// hostile returns two URIs that differ in their last header at most, with as many
+// parameters and headers as are allowed, whose texts are long and alike.
+func hostile(lastA, lastB string) (a, b string) {
+	uri := func(name, last string, order func(i int) int) string {
+		var parts []string
+		for i := range 63 {
+			parts = append(parts, fmt.Sprintf("%saaaaaaaaa%d=xxxxxxxxxx%d", name, order(i), order(i)))
+		}
+		list := strings.Join(parts, ";")
+		return "sip:a@h;" + list + "?" + strings.ReplaceAll(list, ";", "&") + "&" + last
+	}
+	return uri("a", lastA, func(i int) int { return i }), uri("%41", lastB, func(i int) int { return 62 - i })
+}
+
+func TestEqualURI_ManyParts(t *testing.T) {
+	for last, want := range map[string]bool{"x=1": true, "X=%31": true, "x=2": false, "y=1": false, "x": false} {
+		a, b := hostile("x=1", last)
+		if got := location.EqualURI(a, b); got != want {
+			t.Errorf("%s: got %v", last, got)
+		}
+		if got := location.EqualURI(b, a); got != want {
+			t.Errorf("%s: got %v the other way round", last, got)
+		}
+	}
+	_, err := location.ParseURI("sip:h;" + strings.Repeat("a;", 64))
+	if err == nil || !strings.Contains(err.Error(), "more than 64 parameters or headers") {
+		t.Errorf("65 parameters: %v", err)
+	}
+}
+
 func FuzzURI(f *testing.F) {
 	f.Add("sip:B%6fb:pw@[::1]:5060;transport=tcp;lr?a=b&c", "sip:Bob:pw@[0::1]:5060;lr;transport=TCP?c&a=b")
 	f.Add("sip:a@h;x=1;x=2", "sip:a@h;x=1")
@@ -203,12 +233,14 @@ func FuzzURI(f *testing.F) {
 }
 
 func BenchmarkEqualURI(b *testing.B) {
+	oneWay, otherWay := hostile("x=1", "x=2")
 	for i, uris := range [][2]string{
 		{"sip:201@10.0.0.1:5060;transport=tcp;line=3e9", "sip:201@10.0.0.1:5060;transport=tcp;line=3e9"},
 		{"sip:201@10.0.0.1:5060;transport=tcp;line=3e9", "sip:201@10.0.0.1:5060;line=3e9;transport=TCP"},
 		{"sip:201@10.0.0.1:5060;transport=tcp;line=3e9", "sip:201@10.0.0.2:5060;transport=tcp;line=3e9"},
+		{oneWay, otherWay},
 	} {
-		b.Run(fmt.Sprint([]string{"identical", "equal", "other-host"}[i]), func(b *testing.B) {
+		b.Run(fmt.Sprint([]string{"identical", "equal", "other-host", "hostile"}[i]), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				location.EqualURI(uris[0], uris[1])
