@@ -46,8 +46,8 @@ func MakeAOR(user, domain string) (AOR, error) {
 // ParseAOR parses "sip:user@domain", "sips:user@domain" or "user@domain".
 // Scheme, password, port, URI parameters and headers are dropped. It does not
 // allocate unless the user has escapes or the domain is not canonical, which
-// means that the AOR may share s's memory: clone s before if it is part of a
-// message and the AOR is kept for long.
+// means that the AOR may share s's memory: keep its [AOR.Clone] if s is part of a
+// message and it is kept for long.
 func ParseAOR(s string) (AOR, error) {
 	u, err := parseLoose(s)
 	if err != nil {
@@ -105,6 +105,10 @@ func (a AOR) User() string { return a.user }
 // Domain returns the domain as [CanonicalDomain] does: an IPv6 address has no
 // brackets.
 func (a AOR) Domain() string { return a.domain }
+
+// Clone returns a with memory of its own, for whoever keeps it longer than the
+// message that it comes from.
+func (a AOR) Clone() AOR { return AOR{strings.Clone(a.user), strings.Clone(a.domain)} }
 
 // IsValid reports whether a is not the zero AOR.
 func (a AOR) IsValid() bool { return a.user != "" }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -264,5 +265,17 @@ func BenchmarkParseAOR(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A clone is the same AOR, and shares no memory with it.
+func TestAOR_Clone(t *testing.T) {
+	a := mustAOR(t, "Bob", "a.example")
+	b := a.Clone()
+	if a != b || unsafe.StringData(a.User()) == unsafe.StringData(b.User()) || unsafe.StringData(a.Domain()) == unsafe.StringData(b.Domain()) {
+		t.Errorf("%v is cloned as %v", a, b)
+	}
+	if b := (location.AOR{}).Clone(); b.IsValid() {
+		t.Errorf("the zero AOR is cloned as %v", b)
 	}
 }

@@ -65,12 +65,3 @@ func compact(b location.Binding) location.Binding {
 	}
 	return b
 }
-
-// cloneAOR does for an AOR what compact does for a binding.
-func cloneAOR(aor location.AOR) location.AOR {
-	clone, err := location.MakeAOR(strings.Clone(aor.User()), strings.Clone(aor.Domain()))
-	if err != nil {
-		return aor // there is no AOR that MakeAOR does not take
-	}
-	return clone
-}

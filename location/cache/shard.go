@@ -148,7 +148,7 @@ func (sh *shard) add(aor location.AOR, e entry) {
 		return
 	}
 	if !sh.entries.Contains(aor) {
-		aor = cloneAOR(aor)
+		aor = aor.Clone()
 	}
 	if sh.entries.Add(aor, e) {
 		sh.stats.Evictions++

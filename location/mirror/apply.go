@@ -98,15 +98,16 @@ func (s *Store) note(st *stripe, e *entry) (segment int, err error) {
 	return noSegment, nil
 }
 
-// mark makes e pending. The caller holds the stripe's lock, and, unless the AOR
+// mark makes e pending, and keeps no memory of the message that e comes from. The caller holds the stripe's lock, and, unless the AOR
 // has something pending already, the segment.
 func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 	p := st.dirty[e.aor]
-	isNew := p == nil
-	if isNew {
+	if p == nil {
 		p = &pending{segment: segment, since: e.at, keys: st.takeRefused(e.aor)}
-		st.dirty[e.aor] = p
+		aor := e.aor.Clone()
+		st.dirty[aor] = p
 		s.pending.Add(1)
+		s.queue.push(aor) // who takes it waits for the lock
 	}
 	if p.segment == noSegment {
 		p.segment = segment
@@ -123,16 +124,13 @@ func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 		p.add(putKey(&e.put[i], e.at))
 	}
 	st.outdate(e.aor)
-	if isNew {
-		s.queue.push(e.aor)
-	}
 }
 
 // outdate makes sure that what is just being read of an AOR, which may be older
 // than what memory has, is not taken for the truth.
 func (st *stripe) outdate(aor location.AOR) {
 	if st.changed != nil {
-		st.changed[aor] = struct{}{}
+		st.changed[aor.Clone()] = struct{}{}
 	}
 	if r := st.reads[aor]; r != nil {
 		r.outdated = true

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,12 +63,12 @@ const maxKeys = 64
 // there may be others that are the Same as only one of them.
 func (p *pending) add(k key) {
 	for i := range p.keys {
-		if p.keys[i].equal(&k) {
-			k.gone = k.gone || p.keys[i].gone
-			p.keys[i] = k
+		if old := &p.keys[i]; old.equal(&k) {
+			old.at, old.gone = k.at, k.gone || old.gone
 			return
 		}
 	}
+	k.contact, k.instance = strings.Clone(k.contact), strings.Clone(k.instance) // they are of a message
 	if p.keys = append(p.keys, k); len(p.keys) > maxKeys {
 		p.reset, p.keys = true, nil
 	}

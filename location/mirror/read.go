@@ -111,10 +111,10 @@ func (s *Store) Refresh(aor location.AOR, done func()) bool {
 		r.waiting = append(r.waiting, done)
 		return true
 	}
-	r := &read{aor: aor, waiting: []func(){done}}
+	r := &read{aor: aor.Clone(), waiting: []func(){done}}
 	select {
 	case s.reads <- r:
-		st.reads[aor] = r
+		st.reads[r.aor] = r
 		return true
 	default:
 		return false
