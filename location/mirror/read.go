@@ -34,7 +34,7 @@ type read struct {
 // [ErrUnknown] if memory may lack bindings and the backend cannot be asked.
 func (s *Store) Check(aor location.AOR) (stale bool, err error) {
 	loaded := s.loaded.Load()
-	if loaded && s.cfg.MaxAge == 0 {
+	if loaded && (s.cfg.MaxAge == 0 || !s.healthy.Load()) { // then asking would only cost time
 		return false, nil
 	}
 	st := s.stripe(aor)
@@ -46,8 +46,6 @@ func (s *Store) Check(aor location.AOR) (stale bool, err error) {
 	}
 	age := s.cfg.Now().Sub(v.at)
 	switch {
-	case loaded && !s.healthy.Load():
-		return false, nil // asking would only cost time
 	case v.err == nil:
 		return s.cfg.MaxAge > 0 && age >= s.cfg.MaxAge, nil
 	case age >= patience:

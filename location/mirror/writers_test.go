@@ -53,6 +53,30 @@ func TestStore_OtherWriter(t *testing.T) {
 	})
 }
 
+// TestStore_OutageIsNotWaitedFor: once a backend is known to be gone, nobody waits
+// for it who asks for an AOR that all is known of, asked for before or not.
+func TestStore_OutageIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		known, unknown := aorOf(t, "401"), aorOf(t, "402")
+		put(t, b.Memory, known, phone(1, 1, time.Now()))
+		s := start(t, mirror.Config{Backend: b.connect, MaxAge: time.Minute})
+		time.Sleep(time.Second)
+		b.fail(errGone)
+		time.Sleep(10 * time.Second) // it is noticed
+		for _, aor := range []location.AOR{known, unknown} {
+			if stale, err := s.Check(aor); stale || err != nil {
+				t.Errorf("%v: Check = %v, %v", aor, stale, err)
+			}
+		}
+		b.fail(nil)
+		time.Sleep(10 * time.Second)
+		if stale, err := s.Check(known); !stale || err != nil {
+			t.Errorf("when it is back: Check = %v, %v; want stale", stale, err)
+		}
+	})
+}
+
 // TestStore_LaterRegister: of two writers, the one with the later REGISTER of a
 // phone wins, whoever writes last; what else the loser has to write is written.
 func TestStore_LaterRegister(t *testing.T) {
