@@ -43,8 +43,9 @@ func (s *Store) apply(ctx context.Context, aor location.AOR, c location.Change) 
 	if err != nil {
 		return err
 	}
-	if err := s.memory.Apply(ctx, aor, c); err != nil {
-		return err // that of ctx: there may be more in the journal than was accepted
+	// The journal has it, so it is too late for ctx to end.
+	if err := s.memory.Apply(context.WithoutCancel(ctx), aor, c); err != nil {
+		return err
 	}
 	s.mark(st, &r, segment, false)
 	return nil
@@ -83,7 +84,11 @@ func (s *Store) note(st *stripe, e *entry) (segment int, err error) {
 		return 0, nil
 	}
 	p := st.dirty[e.aor]
-	segment, err = s.journal.append(e, p == nil || p.segment == noSegment)
+	holds := 0
+	if p == nil || p.segment == noSegment {
+		holds = 1
+	}
+	segment, err = s.journal.append(holds, e)
 	if err == nil {
 		s.journalBroken.Store(false)
 		return segment, nil
@@ -115,7 +120,7 @@ func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 	p.replayed = p.replayed || replayed
 	p.seq = e.seq
 	if e.kind == reset {
-		p.reset, p.keys = true, nil
+		p.reset, p.resetAt, p.keys = true, e.at, nil
 	}
 	for _, k := range e.remove {
 		p.add(k)
@@ -144,14 +149,19 @@ func (s *Store) replay(e *entry, segment int, hold func()) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	// One journal has the order in which all of it was accepted. That of another
-	// process, which [Adopt] has added, may be older.
+	// process, which [Adopt] has added, may be older, and so may be what compact
+	// has written just before the process was killed.
 	stored, _ := s.memory.Lookup(ctx, e.aor) // memory has no errors but those of ctx
 	later := func(k key) bool {
 		return slices.ContainsFunc(stored, func(b location.Binding) bool { return k.same(&b) && b.Updated.Unix() > k.at })
 	}
-	e.put = slices.DeleteFunc(e.put, func(b location.Binding) bool { return later(putKey(&b, e.at)) })
+	e.put = slices.DeleteFunc(e.put, func(b location.Binding) bool { return later(putKey(&b, b.Updated)) })
 	e.remove = slices.DeleteFunc(e.remove, later)
-	c := location.Change{Reset: e.kind == reset, Put: e.put}
+	c := location.Change{Put: e.put}
+	if e.kind == reset {
+		stored = slices.DeleteFunc(stored, func(b location.Binding) bool { return b.Updated.Unix() <= e.at.Unix() })
+		c.Reset, c.Put = true, append(stored, e.put...)
+	}
 	for i := range e.remove {
 		c.Remove = append(c.Remove, e.remove[i].binding())
 	}

@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sipward/sipward/location"
@@ -40,6 +41,37 @@ func (s *Store) BreakJournal() (repair func(), err error) {
 	}
 	whole := swap(broken)
 	return func() { swap(whole).Close() }, nil
+}
+
+// BreakSync makes it fail to put the journal on disk, until the returned func is
+// called.
+func (s *Store) BreakSync() (repair func()) {
+	closed := os.NewFile(^uintptr(0), "closed") // of which nothing can be done
+	j := s.journal
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.retired = append(j.retired, closed)
+	return func() {
+		j.syncing.Lock()
+		defer j.syncing.Unlock()
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.retired = slices.DeleteFunc(j.retired, func(f *os.File) bool { return f == closed })
+	}
+}
+
+// Unsynced returns how many segments have what may not be on disk.
+func (s *Store) Unsynced() int {
+	j := s.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.retired)
+	if j.size != j.synced {
+		n++
+	}
+	return n
 }
 
 // Parsed is what the journal keeps of a change.

@@ -36,12 +36,16 @@ type journal struct {
 
 	run uint64 // tells the entries of this process from those of others
 
+	syncing sync.Mutex // held by sync
+
 	mu       sync.Mutex // held over writes, whose order is the point
 	file     *os.File   // the current segment; nil if none could be made
 	current  int        // its number
 	size     int64
 	synced   int64         // how much of it is on disk
 	segments map[int]*held // those that exist, the current one among them
+	retired  []*os.File    // former segments that may not be on disk yet
+	moved    []int         // segments to be released once all is on disk
 	buf      []byte
 	seq      uint64
 }
@@ -237,23 +241,25 @@ func readEntries(data []byte, each func(run uint64, e *entry)) (rest []byte, err
 	return nil, nil
 }
 
-// append writes an entry and returns the segment that has it, holding that if
-// it is told to.
-func (j *journal) append(e *entry, hold bool) (segment int, err error) {
+// append writes entries, all or none, and returns the segment that has them,
+// which it holds for that many AORs.
+func (j *journal) append(holds int, list ...*entry) (segment int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.seq++
-	e.seq = j.seq
-	j.buf = appendFrame(j.buf[:0], e)
-	if n := len(j.buf) - headSize; n > maxEntry {
-		return 0, fmt.Errorf("entry of %d bytes is too long", n)
+	j.buf = j.buf[:0]
+	for _, e := range list {
+		j.seq++
+		e.seq = j.seq
+		start := len(j.buf)
+		j.buf = appendFrame(j.buf, e)
+		if n := len(j.buf) - start - headSize; n > maxEntry {
+			return 0, fmt.Errorf("entry of %d bytes is too long", n)
+		}
 	}
 	if err := j.write(); err != nil {
 		return 0, err
 	}
-	if hold {
-		j.segments[j.current].refs++
-	}
+	j.segments[j.current].refs += holds
 	return j.current, nil
 }
 
@@ -308,8 +314,15 @@ func (j *journal) abandon() {
 	if _, err := j.file.Seek(j.size, io.SeekStart); err == nil && j.file.Truncate(j.size) == nil {
 		return
 	}
-	j.file.Close()
-	j.file = nil
+	j.retire()
+}
+
+// retire ends the current segment, which sync closes.
+func (j *journal) retire() {
+	if j.file != nil {
+		j.retired = append(j.retired, j.file)
+		j.file = nil
+	}
 }
 
 // rotate begins a new segment.
@@ -323,9 +336,7 @@ func (j *journal) rotate() error {
 	if _, err := f.Write(head); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(j.path(n)))
 	}
-	if j.file != nil {
-		j.file.Close() // what it has was given to the system
-	}
+	j.retire()
 	j.file, j.current, j.size, j.synced = f, n, int64(len(head)), 0
 	j.segments[n] = &held{size: j.size}
 	j.trim()
@@ -345,6 +356,17 @@ func (j *journal) release(n int) {
 	}
 	j.trim()
 	j.renew()
+}
+
+// move lets a segment go for one AOR, of which a later one has all, as soon as
+// that is on disk.
+func (j *journal) move(n int) {
+	if n == noSegment {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.moved = append(j.moved, n)
 }
 
 // renew begins a new segment if the current one is large and nothing is pending.
@@ -386,21 +408,33 @@ func (j *journal) begin() (int, error) {
 	return j.current, err
 }
 
-// sync puts what was written on disk.
+// sync puts what was written on disk, and then lets go of what is not needed then.
 func (j *journal) sync() error {
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
 	j.mu.Lock()
-	f, size, synced := j.file, j.size, j.synced
+	f, size, retired, moved := j.file, j.size, j.retired, j.moved
+	files := slices.Clone(retired)
+	if f != nil && size != j.synced {
+		files = append(files, f)
+	}
 	j.mu.Unlock()
-	if f == nil || size == synced {
-		return nil
-	}
-	if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return err
+	for _, f := range files {
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	if j.file == f {
 		j.synced = size
+	}
+	j.retired, j.moved = j.retired[len(retired):], j.moved[len(moved):]
+	j.mu.Unlock()
+	for _, f := range retired {
+		f.Close()
+	}
+	for _, n := range moved {
+		j.release(n)
 	}
 	return nil
 }
@@ -410,11 +444,10 @@ func (j *journal) close() error {
 	err := j.sync()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil {
-		return err
+	j.retire()
+	for _, f := range j.retired {
+		err = errors.Join(err, f.Close())
 	}
-	err = errors.Join(err, j.file.Close())
-	j.file = nil
 	j.trim()
 	return err
 }

@@ -165,6 +165,38 @@ func TestStore_JournalShrinks(t *testing.T) {
 	})
 }
 
+// endsAt is a context that has ended when it is asked for the nth time.
+type endsAt struct {
+	context.Context
+	n int
+}
+
+func (c *endsAt) Err() error {
+	if c.n--; c.n <= 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestStore_CanceledInBetween: a change is made in journal and memory, or in
+// neither, whenever its context ends.
+func TestStore_CanceledInBetween(t *testing.T) {
+	for n := range 10 {
+		b := newBackend(nil)
+		s, err := mirror.Open(mirror.Config{Backend: b.connect, Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		before := s.Stats().JournalBytes
+		err = s.NoWait().Apply(&endsAt{t.Context(), n}, aorOf(t, "401"), location.Change{Put: []location.Binding{phone(1, 1, time.Now())}})
+		st := s.Stats()
+		if accepted := err == nil; accepted != (st.Bindings == 1) || accepted != (st.Pending == 1) || accepted != (st.JournalBytes > before) {
+			t.Errorf("ended at %d: %v, %+v", n, err, st)
+		}
+	}
+}
+
 // TestStore_DiskFull: without a journal, changes are accepted while the backend
 // takes them, and not when nothing would keep them.
 func TestStore_DiskFull(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,7 @@ import (
 // running is a Store that runs until it is stopped.
 type running struct {
 	*mirror.Store
+	dir  string // of its journal
 	stop func()
 }
 
@@ -32,7 +34,7 @@ func start(t testing.TB, cfg mirror.Config) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	r := &running{Store: s}
+	r := &running{Store: s, dir: cfg.Dir}
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -44,6 +46,16 @@ func start(t testing.TB, cfg mirror.Config) *running {
 	})
 	t.Cleanup(r.stop)
 	return r
+}
+
+// files returns the segments of r's journal.
+func (r *running) files(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dir, "*.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
 
 // kill ends r's use of its journal as the end of the process would: what Run
@@ -67,7 +79,8 @@ type backend struct {
 	applied  []location.AORChange
 	check    func(*location.Binding) error // of what Apply puts
 	onLookup func(location.AOR)
-	onApply  func() // called by an Apply that fails
+	onApply  func()               // called by an Apply that fails
+	delay    func() time.Duration // of Apply
 }
 
 func newBackend(now func() time.Time) *backend {
@@ -103,6 +116,9 @@ func (b *backend) Lookup(ctx context.Context, aor location.AOR) ([]location.Bind
 }
 
 func (b *backend) Apply(ctx context.Context, aor location.AOR, c location.Change) error {
+	if b.delay != nil {
+		time.Sleep(b.delay())
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil {

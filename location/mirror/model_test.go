@@ -48,6 +48,8 @@ type model struct {
 
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), backend: newBackend(nil), want: map[location.AOR]map[string]int{}}
+	delays := rand.New(rand.NewPCG(seed, 8))
+	m.backend.delay = func() time.Duration { return time.Duration(delays.IntN(2)*delays.IntN(500)) * time.Millisecond }
 	m.cfg = mirror.Config{Backend: m.backend.connect, Dir: filepath.Join(t.TempDir(), "0"), Linger: -1}
 	m.start()
 	return m

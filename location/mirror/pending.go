@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -46,7 +47,8 @@ func (k key) same(b *location.Binding) bool { return k.binding().Same(*b) }
 // pending says what of an AOR the backend does not have yet. What it is to have
 // is what memory has of these bindings when they are written.
 type pending struct {
-	reset    bool // the backend is to have nothing but what memory has
+	reset    bool      // the backend is to have nothing but what memory has
+	resetAt  time.Time // of what came later, that is not said
 	keys     []key
 	segment  int    // of the journal: the oldest one that has a part of this
 	seq      uint64 // of the last entry of this
@@ -70,6 +72,9 @@ func (p *pending) add(k key) {
 	}
 	k.contact, k.instance = strings.Clone(k.contact), strings.Clone(k.instance) // they are of a message
 	if p.keys = append(p.keys, k); len(p.keys) > maxKeys {
+		if !p.reset {
+			p.resetAt = p.since // nobody has asked for it
+		}
 		p.reset, p.keys = true, nil
 	}
 }
@@ -85,11 +90,13 @@ func (p *pending) addBefore(keys []key) {
 
 // merge adds what was pending before p.
 func (p *pending) merge(before *pending) {
+	p.failures, p.since = before.failures, before.since
 	p.addBefore(before.keys)
-	p.reset = p.reset || before.reset
+	if !p.reset {
+		p.reset, p.resetAt = before.reset, before.resetAt
+	}
 	p.segment = min(p.segment, before.segment)
 	p.replayed = p.replayed || before.replayed
-	p.failures, p.since = before.failures, before.since
 }
 
 // covers reports whether p says something of b.
@@ -124,6 +131,27 @@ func (p *pending) change(have []location.Binding) location.Change {
 		}
 	}
 	return c
+}
+
+// entries returns what the journal is to have of p: one entry for all that was
+// changed in the same second, so that nothing becomes older or younger by it.
+func (p *pending) entries(aor location.AOR, have []location.Binding) (list []*entry) {
+	if p.reset {
+		return []*entry{{aor: aor, at: p.resetAt, kind: reset, put: have}}
+	}
+	keys := slices.SortedStableFunc(slices.Values(p.keys), func(a, b key) int { return cmp.Compare(a.at, b.at) })
+	for i, k := range keys {
+		if i == 0 || k.at != keys[i-1].at {
+			list = append(list, &entry{aor: aor, at: time.Unix(k.at, 0)})
+		}
+		e := list[len(list)-1]
+		c := (&pending{keys: keys[i : i+1]}).change(have)
+		e.put = append(e.put, c.Put...)
+		for i := range c.Remove {
+			e.remove = append(e.remove, removeKey(&c.Remove[i], e.at))
+		}
+	}
+	return list
 }
 
 const (

@@ -242,7 +242,8 @@ func (s *Store) keepJournal(ctx context.Context) {
 // refreshes every minute of an outage is in it once a minute.
 const compactAt = 64 << 20
 
-// compact writes what is pending into new segments, so that the old ones go.
+// compact writes what is pending into new segments, so that the old ones go once
+// these are on disk.
 func (s *Store) compact() error {
 	first, err := s.journal.begin()
 	if err != nil {
@@ -253,31 +254,54 @@ func (s *Store) compact() error {
 			return err
 		}
 	}
-	return nil
+	return s.journal.sync()
 }
 
 func (s *Store) compactStripe(st *stripe, first int) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	for aor, p := range st.writing {
+		list := []*pending{p}
+		if later := st.dirty[aor]; later != nil { // whose number must stay the higher one
+			list = append(list, later)
+		}
+		if p.segment < first {
+			if err := s.move(aor, list...); err != nil {
+				return err
+			}
+		}
+	}
 	for aor, p := range st.dirty {
-		if p.segment >= first {
-			continue
+		if p.segment < first {
+			if err := s.move(aor, p); err != nil {
+				return err
+			}
 		}
-		have, _ := s.memory.Lookup(context.Background(), aor) // memory has no errors but those of ctx
-		c := p.change(have)
-		e := entry{aor: aor, at: p.since, put: c.Put}
-		if c.Reset {
-			e.kind = reset
+	}
+	return nil
+}
+
+// move appends to the journal what is pending of an AOR, and lets it go where it
+// was. The caller holds the stripe's lock.
+func (s *Store) move(aor location.AOR, list ...*pending) error {
+	have, _ := s.memory.Lookup(context.Background(), aor) // memory has no errors but those of ctx
+	var all []*entry
+	last := make([]*entry, len(list)) // of each
+	for i, p := range list {
+		for _, e := range p.entries(aor, have) {
+			all, last[i] = append(all, e), e
 		}
-		for i := range c.Remove {
-			e.remove = append(e.remove, removeKey(&c.Remove[i], e.at))
+	}
+	segment, err := s.journal.append(len(list), all...)
+	if err != nil {
+		return err
+	}
+	for i, p := range list {
+		s.journal.move(p.segment)
+		p.segment = segment
+		if last[i] != nil {
+			p.seq = last[i].seq
 		}
-		segment, err := s.journal.append(&e, true)
-		if err != nil {
-			return err
-		}
-		s.journal.release(p.segment)
-		p.segment, p.seq = segment, e.seq
 	}
 	return nil
 }

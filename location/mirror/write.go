@@ -121,12 +121,12 @@ func (p *pending) yield(mine, has []location.Binding) {
 	if p.reset { // which is to drop none that came after it
 		p.reset = false
 		for i := range has {
-			if has[i].Updated.Unix() <= p.since.Unix() { // a journal has no more of times
-				p.add(removeKey(&has[i], p.since))
+			if has[i].Updated.Unix() <= p.resetAt.Unix() { // a journal has no more of times
+				p.add(removeKey(&has[i], p.resetAt))
 			}
 		}
 		for i := range mine {
-			p.add(putKey(&mine[i], p.since))
+			p.add(putKey(&mine[i], mine[i].Updated))
 		}
 	}
 	p.keys = slices.DeleteFunc(p.keys, func(k key) bool {
@@ -241,7 +241,8 @@ func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.writing[aor] = &pending{segment: p.segment, seq: p.seq, keys: keys}
+	w := st.writing[aor] // which may have been moved in the journal
+	st.writing[aor] = &pending{segment: w.segment, seq: w.seq, keys: keys}
 	s.adopt(st, aor, has)
 	return refused
 }

@@ -1,0 +1,135 @@
+package mirror_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/location/mirror"
+)
+
+// TestStore_CompactWhileWriting: what is on its way to a backend that hangs keeps
+// nothing on disk but itself.
+func TestStore_CompactWhileWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		s := start(t, mirror.Config{Backend: b.connect, Dir: t.TempDir(), Linger: -1})
+		time.Sleep(time.Second)
+		aor := aorOf(t, "401")
+		b.delay = func() time.Duration { return 10 * time.Second }
+		put(t, s, aor, phone(1, 1, time.Now()))
+		time.Sleep(time.Second)
+		for cseq := range 2000 {
+			put(t, s, aor, phone(1, 2+cseq, time.Now()))
+		}
+		if err := s.Compact(); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Stats().JournalBytes; n > 2_000 {
+			t.Errorf("%d bytes are left", n)
+		}
+		time.Sleep(5 * time.Minute)
+		if st, n := s.Stats(), len(s.files(t)); st.Pending != 0 || n != 1 {
+			t.Errorf("%d segments; %+v", n, st)
+		}
+		bs, err := b.Memory.Lookup(t.Context(), aor)
+		if err != nil || len(bs) != 1 || bs[0].CSeq != 2001 {
+			t.Errorf("the backend has %+v, %v", bs, err)
+		}
+	})
+}
+
+// TestStore_CompactIsSafe: no segment goes before what takes its place is on disk.
+func TestStore_CompactIsSafe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		b.fail(errGone)
+		s := start(t, mirror.Config{Backend: b.connect, Dir: t.TempDir()})
+		put(t, s.NoWait(), aorOf(t, "401"), phone(1, 1, time.Now()))
+		repair := s.BreakSync()
+		old := s.files(t)
+		if err := s.Compact(); err == nil {
+			t.Error("nothing is wrong")
+		}
+		if now := s.files(t); len(now) != 2 || now[0] != old[0] {
+			t.Errorf("%v before, %v after", old, now)
+		}
+		repair()
+		if err := s.Compact(); err != nil {
+			t.Fatal(err)
+		}
+		if now := s.files(t); len(now) != 1 || s.Unsynced() != 0 {
+			t.Errorf("%v is left, %d not on disk", now, s.Unsynced())
+		}
+	})
+}
+
+// TestStore_Synced: what is accepted is on disk a second later, whichever segments
+// it is in.
+func TestStore_Synced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		b.fail(errGone)
+		s := start(t, mirror.Config{Backend: b.connect, Dir: t.TempDir()})
+		s.SetSegmentSize(1)
+		for n := range 5 {
+			put(t, s.NoWait(), aorOf(t, fmt.Sprint(n)), phone(n, 1, time.Now()))
+		}
+		if n := s.Unsynced(); n < 5 {
+			t.Errorf("%d segments are not on disk, want more", n)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		if n := s.Unsynced(); n != 0 {
+			t.Errorf("%d segments are not on disk", n)
+		}
+	})
+}
+
+// TestStore_CompactKeepsTimes: what was accepted last wins after a restart, although
+// the journal was written anew, and the same AOR had changed before the other
+// writer came.
+func TestStore_CompactKeepsTimes(t *testing.T) {
+	for _, first := range []location.Change{
+		{Put: []location.Binding{phone(1, 1, time.Time{})}},
+		{CallID: "call-1", Reset: true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend(nil)
+			cfg := mirror.Config{Backend: b.connect, Dir: t.TempDir(), MaxAge: 10 * time.Second}
+			s := start(t, cfg)
+			time.Sleep(time.Second)
+			b.fail(errGone)
+			aor := aorOf(t, "401")
+			for i := range first.Put {
+				first.Put[i] = phone(1, 1, time.Now())
+			}
+			if err := s.NoWait().Apply(t.Context(), aor, first); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			elsewhere := phone(1, 1, time.Now())
+			elsewhere.CallID = "elsewhere"
+			put(t, b.Memory, aor, elsewhere)
+			time.Sleep(10 * time.Minute)
+			put(t, s.NoWait(), aor, phone(1, 2, time.Now()))
+			for range 2 {
+				if err := s.Compact(); err != nil {
+					t.Fatal(err)
+				}
+				s.kill(b)
+				b.fail(errGone)
+				s = start(t, cfg)
+			}
+			b.fail(nil)
+			time.Sleep(10 * time.Second)
+			for name, store := range map[string]location.Store{"backend": b.Memory, "memory": s.NoWait()} {
+				bs, err := store.Lookup(t.Context(), aor)
+				if err != nil || len(bs) != 1 || bs[0].CallID != "call-1" || bs[0].CSeq != 2 {
+					t.Errorf("%s has %+v, %v", name, bs, err)
+				}
+			}
+		})
+	}
+}
