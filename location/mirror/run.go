@@ -197,15 +197,24 @@ func (s *Store) writeLast(ctx context.Context) {
 	}
 }
 
-// sweep drops what has expired from the backend.
+// sweep drops what has expired from the backend, which also tells whether it is
+// there. One that does that itself is asked for a row when it has failed.
 func (s *Store) sweep(ctx context.Context) {
 	b := s.backend.Load()
-	if b.purge == nil {
-		return
-	}
 	for sleep(ctx, sweepInterval) {
-		n, err := b.purge.Purge(ctx, sweepLimit)
-		s.swept.Add(uint64(n))
+		var err error
+		switch {
+		case b.purge != nil:
+			var n int
+			n, err = b.purge.Purge(ctx, sweepLimit)
+			s.swept.Add(uint64(n))
+		case s.healthy.Load():
+			continue
+		default:
+			for _, err = range b.list.All(ctx) {
+				break
+			}
+		}
 		if ctx.Err() == nil {
 			s.judge(err)
 		}

@@ -77,6 +77,32 @@ func TestStore_OutageIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// TestStore_OutageEnds: a backend that need not be swept is found to be there again,
+// although nobody waits for it.
+func TestStore_OutageEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		aor := aorOf(t, "401")
+		put(t, b.Memory, aor, phone(1, 1, time.Now()))
+		s := start(t, mirror.Config{MaxAge: time.Minute, Backend: func(context.Context) (location.Store, error) {
+			return struct {
+				location.Store
+				location.Lister
+			}{b, b}, nil
+		}})
+		time.Sleep(time.Minute + time.Second)
+		b.fail(errGone)
+		if got := contacts(t, s, aor); len(got) != 1 || s.Healthy() {
+			t.Errorf("it is healthy, and has %v", got)
+		}
+		b.fail(nil)
+		time.Sleep(10 * time.Second)
+		if stale, err := s.Check(aor); !stale || err != nil || !s.Healthy() {
+			t.Errorf("when it is back: Check = %v, %v; want stale", stale, err)
+		}
+	})
+}
+
 // TestStore_LaterRegister: of two writers, the one with the later REGISTER of a
 // phone wins, whoever writes last; what else the loser has to write is written.
 func TestStore_LaterRegister(t *testing.T) {
