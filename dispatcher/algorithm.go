@@ -11,7 +11,8 @@ import (
 // and so is a value that is none of the constants.
 type Algorithm uint8
 
-// The algorithms. In all of them a destination of weight 0 comes last.
+// The algorithms. In all of them a destination of weight 0 comes last, and among
+// the others one of a higher [Destination.Tier] after those of a lower one.
 const (
 	// Affinity hashes the AOR, which is that of To in a REGISTER and of
 	// From in other requests of a phone. See HashCallID for how.
@@ -42,7 +43,8 @@ const (
 
 	// Priority selects the highest priority and fails over to the next
 	// lower one. Higher is first as in OpenSIPS, where its number is 8; other
-	// than there, destinations of the same priority take turns as in RoundRobin.
+	// than there, destinations of the same priority and tier take turns as in
+	// RoundRobin.
 	Priority
 
 	// LeastCalls selects the destination with the fewest calls, as counted by

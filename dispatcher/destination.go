@@ -64,6 +64,12 @@ type Destination struct {
 	// first. The other algorithms give no preference to a higher one.
 	Priority int
 
+	// Tier is 0, or more for a stand-in, as SRV records of a lower preference are
+	// (RFC 3263): whatever the algorithm, it comes after the destinations of all
+	// lower tiers that have a weight, but with the algorithm Priority before
+	// those of a lower priority.
+	Tier int
+
 	// Attrs and Description are for the caller.
 	Attrs, Description string
 }

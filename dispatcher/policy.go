@@ -34,7 +34,7 @@ func (roundRobin) Append(buf []Destination, set *Set, _ string) []Destination {
 	return buf
 }
 
-// priorityOrder is round robin within each priority.
+// priorityOrder is round robin within each tier of each priority.
 type priorityOrder struct{}
 
 func (priorityOrder) Append(buf []Destination, set *Set, _ string) []Destination {

@@ -19,8 +19,8 @@ type Set struct {
 
 	// The usable destinations again, prepared for the policies. Each group
 	// comes before the next one whatever the policy finds.
-	byWeight   []group // those with a weight, those without
-	byPriority []group // the same, each by falling priority
+	byWeight   []group // those with a weight, those without, each by rising tier
+	byPriority []group // the same, each by falling priority and then by tier
 
 	// See slowStart.
 	starting   atomic.Bool
@@ -66,21 +66,15 @@ func (s *Set) inState(state State) (indices []int) {
 
 // prepare makes the members with these indices the usable ones.
 func (s *Set) prepare(indices []int) {
-	slices.SortStableFunc(indices, func(i, j int) int {
-		a, b := &s.members[i], &s.members[j]
-		return cmp.Or(compareBool(b.Weight > 0, a.Weight > 0), cmp.Compare(b.Priority, a.Priority))
+	s.byPriority = s.groups(indices, func(a, b *Destination) int {
+		return cmp.Or(compareBool(b.Weight > 0, a.Weight > 0), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Tier, b.Tier))
 	})
-	var healths []*health
-	for _, i := range indices {
-		s.usable = append(s.usable, s.members[i])
-		healths = append(healths, s.health[i])
+	s.byWeight = s.groups(indices, func(a, b *Destination) int { // each as it is by priority now
+		return cmp.Or(compareBool(b.Weight > 0, a.Weight > 0), cmp.Compare(a.Tier, b.Tier))
+	})
+	for i := range s.byWeight {
+		s.usable = append(s.usable, s.byWeight[i].dst...)
 	}
-	s.byWeight = groups(s.usable, healths, func(a, b Destination) bool {
-		return (a.Weight > 0) == (b.Weight > 0)
-	})
-	s.byPriority = groups(s.usable, healths, func(a, b Destination) bool {
-		return (a.Weight > 0) == (b.Weight > 0) && a.Priority == b.Priority
-	})
 }
 
 // order is [Dispatcher.Select] of this set; s may be nil.
@@ -102,8 +96,8 @@ func (s *Set) order(key string, buf []Destination) ([]Destination, error) {
 func (s *Set) ID() int { return s.id }
 
 // Destinations returns the usable destinations, at least one: those of weight
-// 0 last, otherwise the highest priority first, otherwise as in
-// [Dispatcher.Update]. The slice is shared and must not be changed.
+// 0 last, otherwise the lowest tier first, otherwise the highest priority,
+// otherwise as in [Dispatcher.Update]. The slice is shared and must not be changed.
 func (s *Set) Destinations() []Destination { return s.usable }
 
 // Next returns 0, 1, 2 and so on, one number for each call. The count goes on
@@ -119,16 +113,20 @@ type group struct {
 	sums   []uint64  // running sums of the weights, divided by what they have in common
 }
 
-// groups splits dst where same says that neighbors differ.
-func groups(dst []Destination, healths []*health, same func(a, b Destination) bool) []group {
+// groups sorts indices of members, and puts those together that are equal.
+func (s *Set) groups(indices []int, compare func(a, b *Destination) int) []group {
+	of := func(i, j int) int { return compare(&s.members[i], &s.members[j]) }
+	slices.SortStableFunc(indices, of)
 	var gs []group
-	for start := 0; start < len(dst); {
-		end := start + 1
-		for end < len(dst) && same(dst[start], dst[end]) {
-			end++
+	for start := 0; start < len(indices); {
+		var dst []Destination
+		var healths []*health
+		first := indices[start]
+		for ; start < len(indices) && of(first, indices[start]) == 0; start++ {
+			dst = append(dst, s.members[indices[start]])
+			healths = append(healths, s.health[indices[start]])
 		}
-		gs = append(gs, newGroup(dst[start:end:end], healths[start:end:end]))
-		start = end
+		gs = append(gs, newGroup(dst, healths))
 	}
 	return gs
 }
