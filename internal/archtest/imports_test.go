@@ -81,10 +81,10 @@ func isDatabase(importPath string) bool {
 	return false
 }
 
-// isForPrograms reports whether a package is metrics or configuration, which
+// isForPrograms reports whether a package is metrics, configuration or DNS, which
 // are for programs to choose.
 func isForPrograms(importPath string) bool {
-	return strings.Contains(importPath, "prometheus") || strings.Contains(importPath, "yaml")
+	return strings.Contains(importPath, "prometheus") || strings.Contains(importPath, "yaml") || strings.HasPrefix(importPath, "golang.org/x/net/")
 }
 
 func TestImports_InternalPackages(t *testing.T) {
