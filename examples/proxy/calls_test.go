@@ -238,7 +238,7 @@ tenants:
 `
 	inLedger(t, threeTenants, func(w *world, l *ledger) {
 		z := zone{"pbx.a.test": {"10.0.1.10"}}
-		w.reconfigure(z.lookup, yaml)
+		w.reconfigure(z, yaml)
 		ph := w.public("401", "a.test")
 		ph.at(w.a)
 		d := l.outgoing(ph, w.a)

@@ -15,6 +15,7 @@ import (
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/natfix"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 var noAddr netip.AddrPort
@@ -70,9 +71,28 @@ func (p *Proxy) nextHop(c *relay.Context, said *reading) outcome {
 	t := relay.Target{Network: network, Local: local, RequestURI: said.uri}
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
+	} else {
+		began, _ := p.proofOf(c)
+		t.Remote = p.state.Load().pbxAt(network, u, began.pbx)
+	}
+	if t.Remote.IsValid() {
 		u = location.URI{}
 	}
 	return outcome{targets: one(t), name: u, began: said.began}
+}
+
+// pbxAt returns where the PBX is that is known by the name in u: that of the dialog
+// if it can be, else the best one. It returns noAddr for other names.
+func (st *state) pbxAt(network string, u location.URI, ofDialog netip.AddrPort) netip.AddrPort {
+	u.Scheme, u.Params = "sip", "transport="+network
+	name, _ := mysqltenant.NameOf(u.String())
+	best := noAddr
+	for _, t := range st.targets[name] {
+		if at := t.At(portOf(u)); at == ofDialog || best == noAddr {
+			best = at
+		}
+	}
+	return best
 }
 
 // wayTo returns the network and, if there is a choice, the listener for an
@@ -185,7 +205,7 @@ func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr))
 	p.background.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 		defer cancel()
-		addrs, err := p.lookup(ctx, u.Host)
+		addrs, _, err := p.dns.LookupHost(ctx, u.Host)
 		if err != nil || len(addrs) == 0 {
 			c.Reply(503, "Service Unavailable")
 			return

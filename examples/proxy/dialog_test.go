@@ -149,15 +149,16 @@ func everyNAT() []simnet.NATType {
 // TestDialog_CanceledMeanwhile: a request whose next hop has a name may be over
 // before that is looked up.
 func TestDialog_CanceledMeanwhile(t *testing.T) {
-	slow := func(ctx context.Context, host string) ([]netip.Addr, error) {
+	slow := hosts(func(ctx context.Context, host string) ([]netip.Addr, error) {
 		time.Sleep(50 * time.Millisecond)
 		return []netip.Addr{netip.MustParseAddr("10.0.1.10")}, nil
-	}
+	})
 	inWorld(t, threeTenants, func(w *world) {
-		w.reconfigure(slow, `
+		w.reconfigure(zone{}, `
 tenants:
-  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}
+  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.1.10"}, {uri: "sip:pbx.a.test"}]}
 `)
+		w.proxy.dns = slow
 		ph := w.behind(simnet.PortRestricted, "401", "a.test")
 		ph.at(w.a)
 		caller, callee := callOut(ph, w.a)

@@ -90,7 +90,7 @@ func (p *Proxy) explainDialog(ctx context.Context, c *relay.Context, st *state, 
 	if o.name.Host != "" {
 		ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 		defer cancel()
-		addrs, err := p.lookup(ctx, o.name.Host)
+		addrs, _, err := p.dns.LookupHost(ctx, o.name.Host)
 		if err != nil || len(addrs) == 0 {
 			notes = append(notes, fmt.Sprintf("%s has no address: %v", o.name.Host, err))
 			*o = outcome{status: 503}

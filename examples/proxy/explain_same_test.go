@@ -174,7 +174,7 @@ func TestExplain_LogsName(t *testing.T) {
 		ph := w.public("401", "a.test")
 		in, _ := callIn(w.a, ph.at(w.a), ph)
 		in.target = "sip:x@carrier.test:5070;transport=tcp"
-		w.proxy.lookup = func(context.Context, string) ([]netip.Addr, error) { return nil, nil }
+		w.proxy.dns = hosts(func(context.Context, string) ([]netip.Addr, error) { return nil, nil })
 		log := &routed{}
 		w.proxy.log = slog.New(log)
 		w.rejected(w.a.Peer, in.text("BYE"), 503)

@@ -240,16 +240,14 @@ tenants:
 			ph := w.public("401", "a.test")
 			in, _ := callIn(w.a, ph.at(w.a), ph)
 			in.target = "sip:x@carrier.test"
-			w.proxy.lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
-				return []netip.Addr{netip.MustParseAddr("203.0.113.99")}, nil
-			}
+			w.proxy.dns = zone{"carrier.test": {"203.0.113.99"}}
 			return w.explain(w.a.Addr, in.text("BYE"))
 		}},
 		{"BYE of a PBX to a name that nobody knows", threeTenants, func(w *world) string {
 			ph := w.public("401", "a.test")
 			in, _ := callIn(w.a, ph.at(w.a), ph)
 			in.target = "sip:x@carrier.test"
-			w.proxy.lookup = func(ctx context.Context, _ string) ([]netip.Addr, error) { <-ctx.Done(); return nil, ctx.Err() }
+			w.proxy.dns = hosts(func(ctx context.Context, _ string) ([]netip.Addr, error) { <-ctx.Done(); return nil, ctx.Err() })
 			began := time.Now()
 			said := w.explain(w.a.Addr, in.text("BYE"))
 			if took := time.Since(began); took > explainTimeout {

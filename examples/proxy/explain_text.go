@@ -114,7 +114,11 @@ func (w *way) details(b *strings.Builder) {
 		fmt.Fprintln(b)
 	}
 	if v := w.PBX; v != nil {
-		fmt.Fprintf(b, "  %s: weight %d, priority %d, %s", v.URI, v.Weight, v.Priority, v.State)
+		fmt.Fprintf(b, "  %s: weight %d, priority %d, ", v.URI, v.Weight, v.Priority)
+		if v.Tier > 0 {
+			fmt.Fprintf(b, "stand-in %d, ", v.Tier)
+		}
+		b.WriteString(v.State)
 		if !v.Since.IsZero() {
 			fmt.Fprintf(b, " since %s", v.Since.Format(time.RFC3339))
 		}

@@ -89,6 +89,7 @@ type memberView struct {
 	Socket    string    `json:"socket,omitempty"`
 	Weight    int       `json:"weight"`
 	Priority  int       `json:"priority"`
+	Tier      int       `json:"tier,omitempty"`
 	State     string    `json:"state"`
 	Since     time.Time `json:"since,omitzero"`
 	Cause     string    `json:"cause,omitempty"`
@@ -292,7 +293,7 @@ func whyNot(h *dispatcher.Status) string {
 
 // viewMember returns x with what health says of it.
 func viewMember(x *dispatcher.Destination, health []dispatcher.Status) *memberView {
-	v := &memberView{SetID: x.SetID, URI: x.URI, Socket: x.Socket, Weight: x.Weight, Priority: x.Priority, State: x.State.String()}
+	v := &memberView{SetID: x.SetID, URI: x.URI, Socket: x.Socket, Weight: x.Weight, Priority: x.Priority, Tier: x.Tier, State: x.State.String()}
 	for i := range health {
 		if h := &health[i]; h.SetID == x.SetID && h.URI == x.URI && h.Socket == x.Socket {
 			v.Since, v.Cause, v.Calls, v.Failures = h.Since.UTC(), h.Cause, h.Calls, h.Failures

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -201,14 +199,8 @@ func TestForged_RemovedPBX(t *testing.T) {
 // TestNamedPBX: a PBX that has a name in its Contact is reached by it, in the
 // dialog and for call-backs. P-24.
 func TestNamedPBX(t *testing.T) {
-	lookup := func(_ context.Context, host string) ([]netip.Addr, error) {
-		if host != "pbx.a.test" {
-			return nil, fmt.Errorf("no host %s", host)
-		}
-		return []netip.Addr{netip.MustParseAddr("10.0.1.10")}, nil
-	}
 	inWorld(t, threeTenants, func(w *world) {
-		w.reconfigure(lookup, `
+		w.reconfigure(zone{"pbx.a.test": {"10.0.1.10"}}, `
 tenants:
   - {setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}, {uri: "sip:pbx.elsewhere.test:5080", state: 1}]}
 `)

@@ -174,11 +174,11 @@ func TestHealth_EachAddress(t *testing.T) {
 dispatcher: {interval: 10s, timeout: 2s}
 tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}]
 `
-	inWorld(t, yaml, func(w *world) {
+	inWorld(t, strings.Replace(yaml, "pbx.a.test", "10.0.2.1", 1), func(w *world) { // and not with the resolver of the system
 		defer w.noProbes()
 		one, two := w.box("10.0.2.1"), w.box("10.0.2.2")
 		z := zone{"pbx.a.test": {"10.0.2.1", "10.0.2.2"}}
-		w.proxy.source.names = mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: z.lookup})
+		w.proxy.source.names = mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: z})
 		w.reload(yaml)
 		ph := w.public("401", "a.test")
 		w.spread(ph, 40)

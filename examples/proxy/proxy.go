@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -21,6 +19,7 @@ import (
 	"github.com/sipward/sipward/examples/proxy/internal/database"
 	"github.com/sipward/sipward/examples/proxy/internal/hep"
 	"github.com/sipward/sipward/examples/proxy/internal/metrics"
+	"github.com/sipward/sipward/examples/proxy/internal/resolver"
 	"github.com/sipward/sipward/examples/proxy/internal/sd"
 	"github.com/sipward/sipward/examples/proxy/internal/seclog"
 	"github.com/sipward/sipward/examples/proxy/relay"
@@ -30,6 +29,7 @@ import (
 	"github.com/sipward/sipward/natfix"
 	"github.com/sipward/sipward/registrar"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // Proxy is the complete edge proxy: it wires the library's packages and the
@@ -55,7 +55,7 @@ type Proxy struct {
 	transport   *transport.Layer
 	relay       *relay.Relay
 	pending     *pending
-	lookup      config.LookupHost
+	dns         mysqltenant.Resolver
 	dialHEP     func(ctx context.Context, to string) (io.WriteCloser, error)
 	sets        *dispatcher.Dispatcher
 	source      *source
@@ -95,7 +95,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		debug:    log.Enabled(ctx, slog.LevelDebug),
 		names:    newNames(cfg, localAddrs()),
 		pending:  newPending(),
-		lookup:   lookupHost,
+		dns:      resolver.Resolver{},
 		ceilings: guard.NewCeilings(),
 		dialHEP:  hep.Dial,
 	}
@@ -127,7 +127,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 	}
 	p.transitions = newTransitions(p)
 	p.sets = p.newDispatcher()
-	p.source = newSource(sourceConfig{File: cfg, DB: p.db, Lookup: p.lookup, Own: p.names.hasAddr, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st); p.limit(st) }, Log: log})
+	p.source = newSource(sourceConfig{File: cfg, DB: p.db, DNS: p.dns, Own: p.names.hasAddr, Sets: p.sets, Use: func(st *state) { p.use(st); p.trust(st); p.limit(st) }, Log: log})
 	if err = p.source.Start(ctx); err != nil {
 		return err
 	}
@@ -294,8 +294,3 @@ func (p *Proxy) LookupContact(ctx context.Context, contact location.AOR) ([]loca
 func (p *Proxy) Pending(aor location.AOR) bool { return p.pending.has(aor) }
 
 var _ route.Bindings = (*Proxy)(nil)
-
-// lookupHost resolves a host name with the system's resolver.
-func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
-	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-}

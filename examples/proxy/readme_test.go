@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/examples/proxy/internal/resolver"
 	"github.com/sipward/sipward/internal/mysqltest"
 )
 
@@ -26,7 +27,7 @@ func TestREADME_Configuration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stateOf(t, cfg, lookupHost)
+		stateOf(t, cfg, resolver.Resolver{})
 	}
 }
 

@@ -31,13 +31,13 @@ const (
 
 // sourceConfig configures a [source].
 type sourceConfig struct {
-	File   *config.Config // as the process was started with
-	DB     *sql.DB        // nil: none
-	Lookup config.LookupHost
-	Own    func(netip.Addr) bool  // tells the addresses of the proxy
-	Sets   *dispatcher.Dispatcher // gets the destinations
-	Use    func(*state)           // puts a state in force
-	Log    *slog.Logger
+	File *config.Config         // as the process was started with
+	DB   *sql.DB                // nil: none
+	DNS  mysqltenant.Resolver   // nil: net.DefaultResolver
+	Own  func(netip.Addr) bool  // tells the addresses of the proxy
+	Sets *dispatcher.Dispatcher // gets the destinations
+	Use  func(*state)           // puts a state in force
+	Log  *slog.Logger
 }
 
 // source is where the tenants come from: the file, the database and DNS. Each
@@ -81,7 +81,7 @@ type sourceStats struct {
 
 // newSource returns a source that has loaded nothing.
 func newSource(cfg sourceConfig) *source {
-	s := &source{cfg: cfg, file: cfg.File, names: mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: cfg.Lookup})}
+	s := &source{cfg: cfg, file: cfg.File, names: mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: cfg.DNS})}
 	if cfg.DB != nil {
 		s.tables = &tables{db: cfg.DB}
 	}
@@ -154,7 +154,7 @@ func (s *source) schedule(rowsRead bool) {
 		s.rowsAt = now.Add(jitter(every))
 	}
 	s.namesAt = time.Time{}
-	if every > 0 && len(s.fleet.addrs) > 0 && (s.tables == nil || every > namesInterval) {
+	if every > 0 && len(s.fleet.targets) > 0 && (s.tables == nil || every > namesInterval) {
 		s.namesAt = now.Add(jitter(min(every, namesInterval)))
 	}
 }
@@ -223,7 +223,7 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 			db = fresh
 		}
 	}
-	answers := s.names.Resolve(ctx, slices.Sorted(maps.Keys(hostsOf(file, db))))
+	answers := s.names.Resolve(ctx, slices.Collect(maps.Keys(hostNames(file, db))), nil)
 	if err := ctx.Err(); err != nil {
 		return false, err // of us, and not an outage
 	}

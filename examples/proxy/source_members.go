@@ -1,8 +1,11 @@
 package main
 
 import (
+	"net/netip"
+
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // identity is what tells one destination from another.
@@ -26,29 +29,54 @@ func distinct(list []dispatcher.Destination) []dispatcher.Destination {
 	return firsts
 }
 
+// place is where the PBX of a set is reached, whatever its URI looks like.
+type place struct {
+	set    int
+	hop    hop
+	socket string
+}
+
 // expand returns destinations as the dispatcher watches them: one that has a name
-// is one PBX for each address of it, so that one that is dead is not tried
-// because another one is alive. Each has the weight of the name.
+// is one PBX for each target of it, so that one that is dead is not tried because
+// another one is alive. On the average each has the weight of the name.
 func (f *fleet) expand() []dispatcher.Destination {
 	var members, named []dispatcher.Destination
+	taken := map[place]bool{}
+	scales := map[int]float64{} // by set
 	for _, d := range f.destinations {
-		if e, err := endpointOf(d.URI); err == nil && !e.addr.IsValid() && len(f.addrs[e.host]) > 0 {
+		e, err := endpointOf(d.URI)
+		if targets := f.targetsOf(d.URI); err == nil && len(targets) > 0 {
 			named = append(named, d)
+			if !even(sharesOf(targets)) {
+				scales[d.SetID] = fineness
+			}
 			continue
 		}
 		members = append(members, d)
+		taken[place{d.SetID, hop{e.network, netip.AddrPortFrom(e.addr, e.port)}, d.Socket}] = true
+	}
+	for i := range members {
+		members[i].Weight = scaled(members[i].Weight, scales[members[i].SetID], 1)
 	}
 	for _, d := range named { // after the others, which count if they are the same
-		u, _ := location.ParseURI(d.URI) // endpointOf has read it
-		host := u.Host
-		if e, err := endpointOf(d.URI); err == nil {
-			host = e.host
-		}
-		for _, a := range f.addrs[host] {
-			u.Host = a.Unmap().String()
-			d.URI = u.String()
-			members = append(members, d)
+		e, _ := endpointOf(d.URI) // these were read before
+		u, _ := location.ParseURI(d.URI)
+		targets, weight := f.targetsOf(d.URI), d.Weight
+		for i, s := range sharesOf(targets) {
+			at := targets[i].At(e.port)
+			if p := (place{d.SetID, hop{e.network, at}, d.Socket}); !taken[p] {
+				taken[p] = true
+				u.Host, u.Port = at.Addr().String(), at.Port()
+				d.URI, d.Tier, d.Weight = u.String(), s.tier, scaled(weight, scales[d.SetID], s.part)
+				members = append(members, d)
+			}
 		}
 	}
 	return distinct(members)
+}
+
+// targetsOf returns where the name in a URI leads; nothing if it has none.
+func (f *fleet) targetsOf(uri string) []mysqltenant.Target {
+	name, _ := mysqltenant.NameOf(uri)
+	return f.targets[name]
 }

@@ -24,7 +24,7 @@ func TestSource_Names(t *testing.T) {
 		t.Run(every, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				z := zone{"pbx.a.test": {"10.0.1.10", "10.0.1.11"}}
-				l := newLoading(t, "reload: "+every+"\n"+yaml, nil, z.lookup)
+				l := newLoading(t, "reload: "+every+"\n"+yaml, nil, z)
 				at := func(addrs ...string) {
 					t.Helper()
 					ctx, cancel := context.WithTimeout(t.Context(), 33*time.Second)
@@ -73,10 +73,10 @@ func TestSource_Names(t *testing.T) {
 // together.
 func TestSource_ResolverHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lookup := func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		lookup := hosts(func(ctx context.Context, _ string) ([]netip.Addr, error) {
 			<-ctx.Done()
 			return nil, fmt.Errorf("read from port %v: %w", time.Now().UnixNano(), ctx.Err())
-		}
+		})
 		var b strings.Builder
 		b.WriteString("tenants: [{setid: 10, domains: [a.test], destinations: [")
 		for i := range 100 {
@@ -104,11 +104,11 @@ func TestSource_NamesOfRows(t *testing.T) {
 	createTables(t, db)
 	exec(t, db, "INSERT INTO domain (domain, setid) VALUES ('a.test', 10)", "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:PBX.a.test.')")
 	z := zone{"pbx.a.test": {"10.0.1.10"}}
-	l := newLoading(t, "reload: 5m", db, z.lookup)
+	l := newLoading(t, "reload: 5m", db, z)
 	exec(t, db, "INSERT INTO domain (domain, setid) VALUES ('b.test', 10)")
 	at := func(want string) {
 		t.Helper()
-		hop := l.st.hops["sip:"+want]
+		hop := l.st.hops["sip:"+want+":5060"]
 		if len(l.st.hops) != 1 || hop.remote.Addr() != addr(want) || len(l.st.tenants.Candidates(hop.remote)) != 1 {
 			t.Errorf("hops %v, want %v", l.st.hops, want)
 		}

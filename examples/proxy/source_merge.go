@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/sipward/sipward/dispatcher"
@@ -25,16 +24,16 @@ type merger struct {
 }
 
 // merge returns what file and db, which may be nil, say together. Answers are
-// those for the host names of both.
-func merge(file *config.Config, db *rows, answers map[string]mysqltenant.Answer) (fleet, []problem) {
-	m := merger{fleet: fleet{cfg: file, addrs: map[string][]netip.Addr{}}}
-	for host, a := range answers {
-		m.addrs[host] = a.Addrs
+// those for the names of both.
+func merge(file *config.Config, db *rows, answers map[mysqltenant.Name]mysqltenant.Answer) (fleet, []problem) {
+	m := merger{fleet: fleet{cfg: file, targets: map[mysqltenant.Name][]mysqltenant.Target{}}}
+	for name, a := range answers {
+		m.targets[name] = a.Targets
 		if a.Err != nil {
-			m.problems = append(m.problems, problem{problemName, a.Err.Error(), host})
+			m.problems = append(m.problems, problem{problemName, a.Err.Error(), name.String()})
 		}
 	}
-	m.tenants, m.destinations = file.LoadTenants(m.addrs), file.LoadDestinations()
+	m.tenants, m.destinations = file.LoadTenants(m.targets), file.LoadDestinations()
 	if db != nil {
 		tenants, problems := db.tenants.Tenants(answers)
 		m.rowProblems(problems, db.problems)

@@ -23,7 +23,7 @@ import (
 // All else is who claims it: sets whose names have led to the same address from
 // the beginning share it, as those do that have the same name or address.
 type claims struct {
-	sets    map[string][]int     // by host name: those that have it
+	sets    map[string][]int     // by host name: those that have it, with or without a port
 	named   map[netip.Addr][]int // those whose names lead there now
 	written *tenant.Table        // whose an address is if no name counts
 	before  *tenant.Table        // whose it was until now
@@ -31,13 +31,16 @@ type claims struct {
 }
 
 // newFleet returns what file and db, which may be nil, say together, with as much
-// of answers, those for the host names of both, as counts after before. Own
-// tells the addresses of the proxy.
-func newFleet(file *config.Config, db *rows, answers map[string]mysqltenant.Answer, before fleet, own func(netip.Addr) bool) (fleet, []problem, error) {
-	c := claims{sets: hostsOf(file, db), named: map[netip.Addr][]int{}, own: own}
-	for host, a := range answers {
-		for _, addr := range a.Addrs {
-			c.named[addr] = append(c.named[addr], c.sets[host]...)
+// of answers, those for the names of both, as counts after before. Own tells the
+// addresses of the proxy.
+func newFleet(file *config.Config, db *rows, answers map[mysqltenant.Name]mysqltenant.Answer, before fleet, own func(netip.Addr) bool) (fleet, []problem, error) {
+	c := claims{sets: map[string][]int{}, named: map[netip.Addr][]int{}, own: own}
+	for name, sets := range hostNames(file, db) {
+		c.sets[name.Host] = append(c.sets[name.Host], sets...)
+	}
+	for name, a := range answers {
+		for _, t := range a.Targets {
+			c.named[t.Addr] = append(c.named[t.Addr], c.sets[name.Host]...)
 		}
 	}
 	written, _ := merge(file, db, nil)
@@ -53,32 +56,32 @@ func newFleet(file *config.Config, db *rows, answers map[string]mysqltenant.Answ
 	return f, append(problems, refused...), nil
 }
 
-// hostsOf returns the host names of file and db, each with the sets that have it.
-func hostsOf(file *config.Config, db *rows) map[string][]int {
-	hosts := file.Hosts()
+// hostNames returns the names of file and db, each with the sets that have it.
+func hostNames(file *config.Config, db *rows) map[mysqltenant.Name][]int {
+	names := file.Names()
 	if db != nil {
-		for host, sets := range db.tenants.Hosts() {
-			hosts[host] = append(hosts[host], sets...)
+		for name, sets := range db.tenants.Names() {
+			names[name] = append(names[name], sets...)
 		}
 	}
-	return hosts
+	return names
 }
 
 // admit returns answers without what does not count, which is one problem a
-// host, however many addresses there are.
-func (c *claims) admit(answers map[string]mysqltenant.Answer) (map[string]mysqltenant.Answer, []problem) {
-	admitted := make(map[string]mysqltenant.Answer, len(answers))
+// name, however many addresses there are.
+func (c *claims) admit(answers map[mysqltenant.Name]mysqltenant.Answer) (map[mysqltenant.Name]mysqltenant.Answer, []problem) {
+	admitted := make(map[mysqltenant.Name]mysqltenant.Answer, len(answers))
 	var problems []problem
-	for host, a := range answers {
+	for name, a := range answers {
 		var text string
 		n := 0
-		a.Addrs = slices.DeleteFunc(slices.Clone(a.Addrs), func(addr netip.Addr) bool {
-			why := c.against(host, addr)
+		a.Targets = slices.DeleteFunc(slices.Clone(a.Targets), func(t mysqltenant.Target) bool {
+			why := c.against(name.Host, t.Addr)
 			if why == "" {
 				return false
 			}
 			if n++; n == 1 {
-				text = fmt.Sprintf("%s leads to %v, which is left out: %s", host, addr, why)
+				text = fmt.Sprintf("%s leads to %v, which is left out: %s", name.Host, t.Addr, why)
 			}
 			return true
 		})
@@ -88,7 +91,7 @@ func (c *claims) admit(answers map[string]mysqltenant.Answer) (map[string]mysqlt
 		if n > 0 {
 			problems = append(problems, problem{Kind: problemConflict, Text: text})
 		}
-		admitted[host] = a
+		admitted[name] = a
 	}
 	return admitted, problems
 }

@@ -78,7 +78,7 @@ func TestNewFleet_Written(t *testing.T) {
 			if tt.b != "" {
 				yaml += ", {setid: 20, domains: [b.test], destinations: [" + tt.b + "]}"
 			}
-			l := newLoading(t, yaml+"]", nil, zone{"pbx.a.test": tt.leads}.lookup)
+			l := newLoading(t, yaml+"]", nil, zone{"pbx.a.test": tt.leads})
 			last := tt.leads[len(tt.leads)-1]
 			if got := l.sends(last); got != tt.sends {
 				t.Errorf("%s sends for %s, want %s", last, got, tt.sends)
@@ -109,7 +109,7 @@ tenants:
   - {setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}
   - {setid: 20, domains: [b.test], destinations: [{uri: "sip:pbx.b.test"}]}`
 	z := zone{"pbx.a.test": {"10.0.1.10"}, "pbx.b.test": {"10.0.1.20"}}
-	l := newLoading(t, yaml, nil, z.lookup)
+	l := newLoading(t, yaml, nil, z)
 	at := func(a, b []string, sends string, problems ...string) {
 		t.Helper()
 		z["pbx.a.test"], z["pbx.b.test"] = a, b
@@ -138,7 +138,7 @@ tenants:
 	l.file = parseConfig(t, strings.Replace(yaml, "pbx.a.test", "10.0.1.20", 1))
 	at(nil, two, "[] [10]", problemConflict) // the operator's word ends it
 
-	l = newLoading(t, yaml, nil, zone{"pbx.a.test": two, "pbx.b.test": two}.lookup)
+	l = newLoading(t, yaml, nil, zone{"pbx.a.test": two, "pbx.b.test": two})
 	if got := l.sends("10.0.1.20"); got != "[10 20]" {
 		t.Errorf("at the beginning %s", got)
 	}
@@ -160,7 +160,7 @@ func TestNewFleet_Rows(t *testing.T) {
 tenants:
   - {setid: 20, domains: [b.test], destinations: [{uri: "sip:10.0.1.20"}]}
   - {setid: 30, domains: [c.test], destinations: [{uri: "sip:pbx.c.test"}]}`, db,
-		zone{"pbx.a.test": {"10.0.1.10", "10.0.1.20"}, "pbx.c.test": {"10.0.1.30", "10.0.1.40"}}.lookup)
+		zone{"pbx.a.test": {"10.0.1.10", "10.0.1.20"}, "pbx.c.test": {"10.0.1.30", "10.0.1.40"}})
 	if got := l.sends("10.0.1.10", "10.0.1.20", "10.0.1.30", "10.0.1.40"); got != "[10] [20] [30] [40]" {
 		t.Errorf("sets %s", got)
 	}
@@ -171,7 +171,7 @@ tenants:
 // none of its phones, and costs the PBX none of its own. P-12 P-13.
 func TestPBX_NotByNameOfOthers(t *testing.T) {
 	inWorld(t, threeTenants, func(w *world) {
-		w.reconfigure(zone{"pbx.a.test": {"10.0.1.10", "10.0.1.20"}}.lookup, `
+		w.reconfigure(zone{"pbx.a.test": {"10.0.1.10", "10.0.1.20"}}, `
 tenants:
   - {setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}
   - {setid: 20, domains: [b.test], destinations: [{uri: "sip:10.0.1.20:5060"}]}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // readConfig is parseConfig for a file that may be at fault.
@@ -43,12 +44,12 @@ type loading struct {
 	log bytes.Buffer
 }
 
-// newLoading returns a source that has started. Db and lookup may be nil.
-func newLoading(t testing.TB, yaml string, db *sql.DB, lookup config.LookupHost) *loading {
+// newLoading returns a source that has started. Db and dns may be nil.
+func newLoading(t testing.TB, yaml string, db *sql.DB, dns mysqltenant.Resolver) *loading {
 	t.Helper()
 	l := &loading{t: t}
 	l.source = newSource(sourceConfig{
-		File: parseConfig(t, yaml), DB: db, Lookup: lookup, Own: func(a netip.Addr) bool { return a == proxyAt.Addr() },
+		File: parseConfig(t, yaml), DB: db, DNS: dns, Own: func(a netip.Addr) bool { return a == proxyAt.Addr() },
 		Sets: dispatcher.New(dispatcher.Config{}),
 		Use:  func(st *state) { l.st = st },
 		Log:  slog.New(slog.NewTextHandler(&l.log, nil)),
@@ -105,7 +106,7 @@ func (l *loading) wantProblems(want ...string) {
 func TestSource_NothingToPoll(t *testing.T) {
 	const named = `tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}]`
 	for yaml, want := range map[string]bool{threeTenants: false, named: true, "reload: 0s\n" + named: false} {
-		if got := newLoading(t, yaml, nil, zone{}.lookup).due() != nil; got != want {
+		if got := newLoading(t, yaml, nil, zone{}).due() != nil; got != want {
 			t.Errorf("%s: polled %v, want %v", yaml, got, want)
 		}
 	}
@@ -136,7 +137,7 @@ func TestSource_Swap(t *testing.T) {
 // TestSource_Stopped: a load that is given up says nothing and changes nothing.
 func TestSource_Stopped(t *testing.T) {
 	z := zone{"pbx.a.test": {"10.0.1.10"}}
-	l := newLoading(t, `tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}]`, nil, z.lookup)
+	l := newLoading(t, `tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:pbx.a.test"}]}]`, nil, z)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	before := l.Stats()

@@ -13,6 +13,7 @@ import (
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/natfix"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // state is what the proxy knows of its tenants: one consistent snapshot, never
@@ -25,6 +26,7 @@ type state struct {
 	rows        map[string]bool   // URIs of members that are as they are written
 	named       map[hostPort][]*tenant.Tenant
 	serverNames map[netip.AddrPort]string // of PBXes that are known by name
+	targets     map[mysqltenant.Name][]mysqltenant.Target
 	policy      route.Policy
 	scanner     config.Refusal // what a scanner is told
 	world       route.World
@@ -37,8 +39,8 @@ type fleet struct {
 	cfg          *config.Config // what holds for the sets
 	tenants      []tenant.Tenant
 	destinations []dispatcher.Destination
-	members      []dispatcher.Destination // the same, as the dispatcher has them
-	addrs        map[string][]netip.Addr  // of destinations, by canonical host name
+	members      []dispatcher.Destination                  // the same, as the dispatcher has them
+	targets      map[mysqltenant.Name][]mysqltenant.Target // of destinations
 }
 
 // newState builds the state of a fleet. What is wrong but does not keep the proxy
@@ -55,6 +57,7 @@ func (f *fleet) newState() (*state, []problem, error) {
 		hops:        map[string]hop{},
 		rows:        map[string]bool{},
 		serverNames: map[netip.AddrPort]string{},
+		targets:     f.targets,
 		named:       map[hostPort][]*tenant.Tenant{},
 		policy:      policyOf(f.cfg),
 		scanner:     f.cfg.Security.Scanner,
@@ -62,7 +65,7 @@ func (f *fleet) newState() (*state, []problem, error) {
 	}
 	var problems []problem
 	for i := range f.destinations {
-		if err := st.addDestination(&f.destinations[i], f.addrs); err != nil {
+		if err := st.addDestination(&f.destinations[i], f.targetsOf(f.destinations[i].URI)); err != nil {
 			problems = append(problems, problem{Kind: problemSet, Text: fmt.Sprintf("set %d: %v", f.destinations[i].SetID, err)})
 		}
 	}
@@ -81,8 +84,8 @@ func (f *fleet) newState() (*state, []problem, error) {
 }
 
 // addDestination enters a destination, and if it is known by name that it may
-// call itself so in its Contacts.
-func (st *state) addDestination(d *dispatcher.Destination, addrs map[string][]netip.Addr) error {
+// call itself so in its Contacts. Targets are where its name leads.
+func (st *state) addDestination(d *dispatcher.Destination, targets []mysqltenant.Target) error {
 	e, err := endpointOf(d.URI)
 	if err != nil {
 		return err
@@ -91,8 +94,8 @@ func (st *state) addDestination(d *dispatcher.Destination, addrs map[string][]ne
 		st.rows[d.URI] = true
 		return nil
 	}
-	for _, a := range addrs[e.host] {
-		st.serverNames[netip.AddrPortFrom(a.Unmap(), e.port)] = e.host
+	for _, t := range targets {
+		st.serverNames[t.At(e.port)] = e.host // and not its own, for which only DNS vouches (RFC 5922 section 4)
 	}
 	at := hostPort{e.host, e.port}
 	if tn, ok := st.tenants.Set(d.SetID); ok && !slices.Contains(st.named[at], tn) {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,16 +21,16 @@ import (
 )
 
 // stateOf returns the state for a configuration without a database.
-func stateOf(t testing.TB, cfg *config.Config, lookup config.LookupHost) *state {
+func stateOf(t testing.TB, cfg *config.Config, dns mysqltenant.Resolver) *state {
 	t.Helper()
-	st, _ := stateAndProblems(t, cfg, lookup)
+	st, _ := stateAndProblems(t, cfg, dns)
 	return st
 }
 
-func stateAndProblems(t testing.TB, cfg *config.Config, lookup config.LookupHost) (*state, []problem) {
+func stateAndProblems(t testing.TB, cfg *config.Config, dns mysqltenant.Resolver) (*state, []problem) {
 	t.Helper()
-	names := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: lookup})
-	answers := names.Resolve(t.Context(), slices.Sorted(maps.Keys(cfg.Hosts())))
+	names := mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: dns})
+	answers := names.Resolve(t.Context(), slices.Collect(maps.Keys(cfg.Names())), nil)
 	f, problems, err := newFleet(cfg, nil, answers, fleet{}, newNames(cfg, nil).hasAddr)
 	if err != nil {
 		t.Fatal(err)
@@ -43,17 +45,54 @@ func stateAndProblems(t testing.TB, cfg *config.Config, lookup config.LookupHost
 	return st, append(problems, more...)
 }
 
-// zone is a resolver whose answers a test changes; hosts without any fail.
+// zone is a resolver whose answers a test changes; hosts without any fail. An
+// answer is addresses or SRV records, "10/60/5070/pbx.test" with priority, weight,
+// port and target, after a TTL if it has one. Names without SRV records have none.
 type zone map[string][]string
 
-func (z zone) lookup(_ context.Context, host string) (addrs []netip.Addr, err error) {
-	if len(z[host]) == 0 {
-		return nil, errNoHost
+func (z zone) LookupHost(_ context.Context, host string) (addrs []netip.Addr, ttl time.Duration, err error) {
+	list, ttl := z.find(host)
+	if len(list) == 0 {
+		return nil, 0, errNoHost
 	}
-	for _, a := range z[host] {
+	for _, a := range list {
 		addrs = append(addrs, addr(a))
 	}
-	return addrs, nil
+	return addrs, ttl, nil
+}
+
+func (z zone) LookupSRV(_ context.Context, name string) (records []*net.SRV, ttl time.Duration, err error) {
+	list, ttl := z.find(name)
+	for _, text := range list {
+		var r net.SRV
+		if _, err := fmt.Sscanf(strings.ReplaceAll(text, "/", " "), "%d %d %d %s", &r.Priority, &r.Weight, &r.Port, &r.Target); err != nil {
+			return nil, 0, err // as "fail" does
+		}
+		records = append(records, &r)
+	}
+	return records, ttl, nil
+}
+
+func (z zone) find(name string) ([]string, time.Duration) {
+	list := z[name]
+	if len(list) > 0 {
+		if ttl, err := time.ParseDuration(list[0]); err == nil {
+			return list[1:], ttl
+		}
+	}
+	return list, 0
+}
+
+// hosts is a resolver that knows no SRV records.
+type hosts func(ctx context.Context, host string) ([]netip.Addr, error)
+
+func (f hosts) LookupHost(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
+	addrs, err := f(ctx, host)
+	return addrs, 0, err
+}
+
+func (hosts) LookupSRV(context.Context, string) ([]*net.SRV, time.Duration, error) {
+	return nil, 0, nil
 }
 
 var errNoHost = errors.New("no such host")
@@ -96,7 +135,7 @@ func TestEndpointOf(t *testing.T) {
 // an address is a problem, and the set is used without it. P-32.
 func TestNewState_Names(t *testing.T) {
 	cfg := parseConfig(t, `tenants: [{setid: 10, domains: [a.test], destinations: [{uri: "sip:nobody.test"}, {uri: "sip:PBX.test:5080"}, {uri: "sip:10.0.1.10"}]}]`)
-	st, problems := stateAndProblems(t, cfg, zone{"pbx.test": {"::ffff:10.0.0.1", "fd00::1"}}.lookup)
+	st, problems := stateAndProblems(t, cfg, zone{"pbx.test": {"::ffff:10.0.0.1", "fd00::1"}})
 	want := map[string]string{
 		"sip:10.0.0.1:5080":  "udp 10.0.0.1:5080 ",
 		"sip:[fd00::1]:5080": "udp [fd00::1]:5080 ",

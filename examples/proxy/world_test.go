@@ -18,6 +18,7 @@ import (
 	"github.com/sipward/sipward/internal/simnet"
 	"github.com/sipward/sipward/internal/siptestx"
 	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // proxyAt is where the proxy under test listens, on UDP and TCP, unless its
@@ -97,10 +98,10 @@ func (w *world) reload(yaml string) {
 }
 
 // reconfigure gives the running proxy other tenants, and a resolver.
-func (w *world) reconfigure(lookup config.LookupHost, yaml string) {
+func (w *world) reconfigure(dns mysqltenant.Resolver, yaml string) {
 	w.Helper()
-	st := stateOf(w, parseConfig(w, yaml), lookup)
-	w.proxy.lookup = lookup
+	st := stateOf(w, parseConfig(w, yaml), dns)
+	w.proxy.dns = dns
 	w.proxy.use(st)
 }
 

@@ -14,14 +14,14 @@ import (
 type builder struct {
 	domainTable, dispatcherTable string
 
-	answers  map[string]Answer
+	answers  map[Name]Answer
 	sets     map[int]*tenant.Tenant
 	served   map[int]bool   // sets with a destination
 	owners   map[string]int // sets by canonical domain
 	problems []Problem
 }
 
-func newBuilder(domainTable, dispatcherTable string, answers map[string]Answer) *builder {
+func newBuilder(domainTable, dispatcherTable string, answers map[Name]Answer) *builder {
 	return &builder{
 		domainTable:     domainTable,
 		dispatcherTable: dispatcherTable,
@@ -63,11 +63,11 @@ func (b *builder) addDestination(r destinationRow) {
 	b.served[id] = true
 	set := b.set(id)
 	if e.addr.IsValid() {
-		set.Sources = append(set.Sources, hostSource(e.addr, e.port))
+		set.Sources = append(set.Sources, hostSource(netip.AddrPortFrom(e.addr, e.port)))
 	} else {
 		a := b.answers[e.name]
-		for _, addr := range a.Addrs {
-			set.Sources = append(set.Sources, hostSource(addr, e.port))
+		for _, t := range a.Targets {
+			set.Sources = append(set.Sources, hostSource(t.At(e.port)))
 		}
 		if a.Err != nil {
 			b.report(origin, a.Err)
@@ -146,8 +146,8 @@ func (b *builder) result() []tenant.Tenant {
 	return all
 }
 
-func hostSource(addr netip.Addr, port uint16) tenant.Source {
-	return tenant.Source{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Port: port}
+func hostSource(at netip.AddrPort) tenant.Source {
+	return tenant.Source{Prefix: netip.PrefixFrom(at.Addr(), at.Addr().BitLen()), Port: at.Port()}
 }
 
 // rowID returns 0 for what is no number, which no row of these tables has.

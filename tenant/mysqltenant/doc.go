@@ -21,7 +21,9 @@
 // # Sources
 //
 // The PBXes of a set send from the addresses and ports of its destinations,
-// whatever their state. A destination without port has 5060, or 5061 with TLS.
+// whatever their state. A destination without port has 5060, or 5061 with TLS; if
+// it has a name too, it is where the SRV records of that name for its transport
+// lead, with their ports, unless there are none (RFC 3263, without NAPTR).
 // Names are resolved with each load, all their addresses count, and if that
 // fails the last answer stays. Names that failed come last the next time, so
 // that they do not take the time of others. Whoever answers for a name can make

@@ -8,5 +8,5 @@ var AttrValues = attrValues
 // ParseDestination returns an address or a name, and a port.
 func ParseDestination(uri string) (addr netip.Addr, name string, port uint16, err error) {
 	e, err := parseDestination(uri)
-	return e.addr, e.name, e.port, err
+	return e.addr, e.name.Host, e.port, err
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -86,8 +88,8 @@ func open(t testing.TB, db *sql.DB, cfg mysqltenant.Config) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	cfg.OnProblem = func(p mysqltenant.Problem) { f.problems = append(f.problems, p) }
-	if cfg.LookupHost == nil {
-		cfg.LookupHost = func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") }
+	if cfg.Resolver == nil {
+		cfg.Resolver = lookup(func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") })
 	}
 	l, err := mysqltenant.New(t.Context(), db, cfg)
 	if err != nil {
@@ -144,4 +146,16 @@ func sources(texts ...string) (all []tenant.Source) {
 		}
 	}
 	return all
+}
+
+// lookup is a resolver that knows no SRV records.
+type lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+func (f lookup) LookupHost(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
+	addrs, err := f(ctx, host)
+	return addrs, 0, err
+}
+
+func (lookup) LookupSRV(context.Context, string) ([]*net.SRV, time.Duration, error) {
+	return nil, 0, nil
 }

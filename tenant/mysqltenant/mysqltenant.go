@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -19,9 +18,9 @@ type Config struct {
 	// letters, digits and underscores; "domain" and "dispatcher" if empty.
 	DomainTable, DispatcherTable string
 
-	// LookupHost and LookupTimeout are those of [NamesConfig], for the names of
+	// Resolver and LookupTimeout are those of [NamesConfig], for the names of
 	// destinations.
-	LookupHost    func(ctx context.Context, host string) ([]netip.Addr, error)
+	Resolver      Resolver
 	LookupTimeout time.Duration
 
 	// OnProblem is told of each problem at the end of each load that has it, by
@@ -57,7 +56,7 @@ func New(ctx context.Context, db *sql.DB, cfg Config) (*Loader, error) {
 	if cfg.OnProblem == nil {
 		cfg.OnProblem = func(Problem) {}
 	}
-	l := &Loader{cfg: cfg, db: db, names: NewNames(NamesConfig{LookupHost: cfg.LookupHost, Timeout: cfg.LookupTimeout})}
+	l := &Loader{cfg: cfg, db: db, names: NewNames(NamesConfig{Resolver: cfg.Resolver, Timeout: cfg.LookupTimeout})}
 	if _, _, err := l.queries(ctx, l.db); err != nil {
 		return nil, fmt.Errorf("mysqltenant: %w", err)
 	}
@@ -72,7 +71,7 @@ func (l *Loader) Load(ctx context.Context) ([]tenant.Tenant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysqltenant: load: %w", err)
 	}
-	tenants, problems := rows.Tenants(l.names.Resolve(ctx, slices.Sorted(maps.Keys(rows.Hosts()))))
+	tenants, problems := rows.Tenants(l.names.Resolve(ctx, slices.Collect(maps.Keys(rows.Names())), nil))
 	// A load that was given up is not a load with an outage of DNS.
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("mysqltenant: load: %w", err)

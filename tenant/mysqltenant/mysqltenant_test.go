@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/sipward/sipward/tenant"
 	"github.com/sipward/sipward/tenant/mysqltenant"
@@ -232,9 +233,9 @@ func TestLoader_LoadRandomRows(t *testing.T) {
 			number, pick("sip:", "sip:10.0.0."+number, "sip:[::ffff:10.0.0.1]", "sip:h"+number, "x", "sips:u;x@h:"+number),
 			pick("", "source_ip=10.0.0."+number, "source_ip=::ffff:0:0/90,::/0", "source_ip=10.0.0.0/"+number))
 	}
-	f := open(t, db, mysqltenant.Config{LookupHost: func(context.Context, string) ([]netip.Addr, error) {
+	f := open(t, db, mysqltenant.Config{Resolver: lookup(func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{{}, netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddr("::ffff:10.0.0.1"), netip.IPv6Unspecified()}, nil
-	}})
+	})})
 	if n := f.load().Len(); n < 10 || len(f.problems) < 50 {
 		t.Errorf("got %d tenants and %d problems", n, len(f.problems))
 	}
@@ -289,13 +290,15 @@ func TestLoader_ReadTx(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rows.Hosts(); len(got) != 1 || !slices.Equal(got["pbx.example"], []int{10}) {
-		t.Errorf("hosts %v", got)
+	udp, tcp := mysqltenant.Name{Host: "pbx.example", Service: "_sip._udp"}, mysqltenant.Name{Host: "pbx.example", Service: "_sip._tcp"}
+	if diff := cmp.Diff(map[mysqltenant.Name][]int{udp: {10}, tcp: {10}}, rows.Names()); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	for _, addrs := range [][]netip.Addr{nil, {netip.MustParseAddr("192.0.2.7")}} {
-		tenants, problems := rows.Tenants(map[string]mysqltenant.Answer{"pbx.example": {Addrs: addrs}})
-		if len(tenants) != 2 || len(tenants[0].Sources) != 1+2*len(addrs) || len(problems) != 1 || problems[0].ID != 2 {
-			t.Errorf("with %v: tenants %v, problems %v", addrs, tenants, problems)
+	for _, targets := range [][]mysqltenant.Target{nil, {{Addr: netip.MustParseAddr("192.0.2.7")}}} {
+		a := mysqltenant.Answer{Targets: targets}
+		tenants, problems := rows.Tenants(map[mysqltenant.Name]mysqltenant.Answer{udp: a, tcp: a})
+		if len(tenants) != 2 || len(tenants[0].Sources) != 1+2*len(targets) || len(problems) != 1 || problems[0].ID != 2 {
+			t.Errorf("with %v: tenants %v, problems %v", targets, tenants, problems)
 		}
 	}
 }
@@ -319,11 +322,11 @@ func TestLoader_LoadFails(t *testing.T) {
 	db := create(t)
 	exec(t, db, "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:pbx.example')")
 	ctx, cancel := context.WithCancel(t.Context())
-	f := open(t, db, mysqltenant.Config{LookupHost: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+	f := open(t, db, mysqltenant.Config{Resolver: lookup(func(ctx context.Context, _ string) ([]netip.Addr, error) {
 		cancel()
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}})
+	})})
 	if _, err := f.Load(ctx); !errors.Is(err, context.Canceled) || len(f.problems) > 0 {
 		t.Errorf("canceled: error %v, problems %v", err, f.problems)
 	}

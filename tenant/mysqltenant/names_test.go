@@ -45,6 +45,14 @@ func (z *zone) lookup(_ context.Context, host string) ([]netip.Addr, error) {
 	return nil, errors.New("server failure")
 }
 
+// namesOf returns the names of destinations with a port.
+func namesOf(hosts ...string) (names []mysqltenant.Name) {
+	for _, host := range hosts {
+		names = append(names, mysqltenant.Name{Host: host})
+	}
+	return names
+}
+
 // P-32: all addresses of a name are sources, a change is seen with the next
 // load, and an outage keeps the last answer.
 func TestLoader_LoadResolves(t *testing.T) {
@@ -52,14 +60,14 @@ func TestLoader_LoadResolves(t *testing.T) {
 	exec(t, db, "INSERT INTO dispatcher (id, setid, destination) VALUES (1, 10, 'sip:PBX.example'), (2, 10, 'sip:10.0.1.10'), (3, 20, 'sip:pbx.example.:5080')")
 	var z zone
 	z.set("pbx.example", "192.0.2.7", "2001:db8::7")
-	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	f := open(t, db, mysqltenant.Config{Resolver: lookup(z.lookup)})
 	want := func(set10, set20 []tenant.Source) {
 		t.Helper()
 		wantTenants(t, f.load(), tenant.Tenant{SetID: 10, Sources: set10}, tenant.Tenant{SetID: 20, Sources: set20})
 	}
 	want(sources("192.0.2.7:5060", "[2001:db8::7]:5060", "10.0.1.10:5060"), sources("192.0.2.7:5080", "[2001:db8::7]:5080"))
 	f.wantProblems()
-	if z.asked["pbx.example"] != 1 {
+	if z.asked["pbx.example"] != 2 { // with a port and without
 		t.Errorf("asked %v, want once for each name", z.asked)
 	}
 
@@ -86,7 +94,7 @@ func TestLoader_LoadUnknownHost(t *testing.T) {
 	exec(t, db, "INSERT INTO dispatcher (id, setid, destination, attrs) VALUES (1, 10, 'sip:pbx.example', 'source_ip=192.0.2.7')")
 	var z zone
 	z.set("pbx.example")
-	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	f := open(t, db, mysqltenant.Config{Resolver: lookup(z.lookup)})
 	without := tenant.Tenant{SetID: 10, Domains: []string{"a.example"}, Sources: sources("192.0.2.7/32")}
 	wantTenants(t, f.load(), without)
 	f.wantProblems(mysqltenant.ErrLookup)
@@ -107,10 +115,10 @@ func TestLoader_LoadLookupTimeout(t *testing.T) {
 	exec(t, db, "INSERT INTO dispatcher (setid, destination) SELECT 10, CONCAT('sip:pbx', seq, '.example') FROM seq_1_to_40")
 	f := open(t, db, mysqltenant.Config{
 		LookupTimeout: 20 * time.Millisecond,
-		LookupHost: func(ctx context.Context, _ string) ([]netip.Addr, error) {
+		Resolver: lookup(func(ctx context.Context, _ string) ([]netip.Addr, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
-		},
+		}),
 	})
 	wantTenants(t, f.load(), tenant.Tenant{SetID: 10})
 	if len(f.problems) != 40 || !errors.Is(f.problems[0].Err, context.DeadlineExceeded) {
@@ -124,7 +132,7 @@ func TestLoader_LoadConcurrently(t *testing.T) {
 	exec(t, db, "INSERT INTO dispatcher (setid, destination) VALUES (10, 'sip:pbx.example')")
 	var z zone
 	z.set("pbx.example", "192.0.2.7")
-	f := open(t, db, mysqltenant.Config{LookupHost: z.lookup})
+	f := open(t, db, mysqltenant.Config{Resolver: lookup(z.lookup)})
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -140,11 +148,15 @@ func TestLoader_LoadConcurrently(t *testing.T) {
 // no address of a host is none; and a host that is not asked for is forgotten.
 func TestNames_Resolve(t *testing.T) {
 	var z zone
-	n := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: z.lookup})
+	n := mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: lookup(z.lookup)})
 	want := func(err error, addrs ...string) {
 		t.Helper()
-		got := n.Resolve(t.Context(), []string{"pbx.example"})["pbx.example"]
-		if !errors.Is(got.Err, err) || fmt.Sprint(got.Addrs) != fmt.Sprint(addrs) {
+		got := n.Resolve(t.Context(), namesOf("pbx.example"), nil)[mysqltenant.Name{Host: "pbx.example"}]
+		var found []string
+		for _, target := range got.Targets {
+			found = append(found, target.Addr.String())
+		}
+		if !errors.Is(got.Err, err) || !slices.Equal(found, addrs) {
 			t.Errorf("got %v, want %v, %v", got, addrs, err)
 		}
 	}
@@ -156,7 +168,7 @@ func TestNames_Resolve(t *testing.T) {
 	want(nil, "192.0.2.9", "192.0.2.7")
 	z.set("pbx.example", "0.0.0.0")
 	want(mysqltenant.ErrLookup, "192.0.2.9", "192.0.2.7")
-	n.Resolve(t.Context(), nil)
+	n.Resolve(t.Context(), nil, nil)
 	want(mysqltenant.ErrLookup)
 }
 
@@ -174,20 +186,21 @@ func TestNames_DeadZone(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var hosts []string
+				var hang []string
 				for i := range tt.hangs {
-					hosts = append(hosts, fmt.Sprintf("%04d.dead.example", i))
+					hang = append(hang, fmt.Sprintf("%04d.dead.example", i))
 				}
-				hosts = append(hosts, "pbx1.example", "pbx2.example")
-				hang := hosts[:tt.hangs]
-				n := mysqltenant.NewNames(mysqltenant.NamesConfig{LookupHost: func(ctx context.Context, host string) ([]netip.Addr, error) {
+				names := namesOf(append(slices.Clone(hang), "pbx1.example", "pbx2.example")...)
+				n := mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: lookup(func(ctx context.Context, host string) ([]netip.Addr, error) {
 					if slices.Contains(hang, host) {
 						<-ctx.Done()
 						return nil, ctx.Err()
 					}
 					return []netip.Addr{netip.MustParseAddr("192.0.2.7")}, nil
-				}})
-				resolved := func(host string) bool { return n.Resolve(t.Context(), hosts)[host].Err == nil }
+				})})
+				resolved := func(host string) bool {
+					return n.Resolve(t.Context(), names, nil)[mysqltenant.Name{Host: host}].Err == nil
+				}
 				for load := range 10 {
 					if got, want := resolved("pbx2.example"), load >= tt.misses; got != want {
 						t.Errorf("load %d: resolved %t, want %t", load, got, want)

@@ -90,26 +90,26 @@ func (l *Loader) queries(ctx context.Context, q mysqlschema.Queryer) (domain, di
 	return domain, mysqlschema.SelectAll(l.cfg.DispatcherTable, has, "id", "setid", "destination", "attrs"), nil
 }
 
-// Hosts returns the host names of destinations, in canonical form, each with the
-// sets that have it, in no order. The map is the caller's.
-func (r *Rows) Hosts() map[string][]int {
-	hosts := make(map[string][]int)
+// Names returns the names of destinations, each with the sets that have it, in no
+// order. The map is the caller's.
+func (r *Rows) Names() map[Name][]int {
+	names := make(map[Name][]int)
 	for _, d := range r.destinations {
-		e, err := parseDestination(d.Destination.String)
-		if err != nil || e.name == "" {
+		name, ok := NameOf(d.Destination.String)
+		if !ok {
 			continue
 		}
 		id, err := parseSet(d.SetID.String)
-		if err == nil && !slices.Contains(hosts[e.name], id) {
-			hosts[e.name] = append(hosts[e.name], id)
+		if err == nil && !slices.Contains(names[name], id) {
+			names[name] = append(names[name], id)
 		}
 	}
-	return hosts
+	return names
 }
 
 // Tenants returns the tenants by set id, and what is wrong with the rows.
-// Answers are those for Hosts; a host that is not among them has no addresses.
-func (r *Rows) Tenants(answers map[string]Answer) ([]tenant.Tenant, []Problem) {
+// Answers are those for Names; a name that is not among them leads nowhere.
+func (r *Rows) Tenants(answers map[Name]Answer) ([]tenant.Tenant, []Problem) {
 	b := newBuilder(r.domainTable, r.dispatcherTable, answers)
 	for _, d := range r.destinations {
 		b.addDestination(d)

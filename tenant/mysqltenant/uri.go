@@ -19,8 +19,8 @@ const (
 // name.
 type endpoint struct {
 	addr netip.Addr
-	name string
-	port uint16
+	name Name
+	port uint16 // the default if the URI has none
 }
 
 // parseDestination finds host and port in a SIP or SIPS URI.
@@ -38,18 +38,19 @@ func parseDestination(uri string) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, fmt.Errorf("destination %q has no valid host and port", uri)
 	}
-	e := endpoint{name: host, port: portSIP}
-	if secure || isTLS(params) {
+	transport := transportOf(params)
+	e := endpoint{name: Name{host, serviceOf(secure, transport)}, port: portSIP}
+	if secure || transport == "tls" || transport == "wss" {
 		e.port = portTLS
 	}
 	if port, err := strconv.ParseUint(portOf(hostPort), 10, 16); err == nil {
-		e.port = uint16(port)
+		e.port, e.name.Service = uint16(port), ""
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		if addr.IsUnspecified() {
 			return endpoint{}, fmt.Errorf("destination %q has no address of a host", uri)
 		}
-		e.addr, e.name = addr, ""
+		e.addr, e.name = addr, Name{}
 	}
 	return e, nil
 }
@@ -65,14 +66,31 @@ func portOf(hostPort string) string {
 	return port
 }
 
-func isTLS(params string) bool {
+// transportOf returns the transport that parameters name, in lower case; "" if none.
+func transportOf(params string) string {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(param, "=")
 		if strings.EqualFold(name, "transport") {
-			return strings.EqualFold(value, "tls") || strings.EqualFold(value, "wss")
+			return strings.ToLower(value)
 		}
 	}
-	return false
+	return ""
+}
+
+// serviceOf returns the service whose SRV records a host has for a transport (RFC
+// 3263 section 4.1), or "" if none is known.
+func serviceOf(secure bool, transport string) string {
+	switch {
+	case transport == "tls", secure && (transport == "" || transport == "tcp"):
+		return "_sips._tcp"
+	case secure:
+		return ""
+	case transport == "", transport == "udp":
+		return "_sip._udp"
+	case transport == "tcp":
+		return "_sip._tcp"
+	}
+	return ""
 }
 
 // canonical returns the canonical form of a domain. A table is what decides

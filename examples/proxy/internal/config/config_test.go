@@ -104,7 +104,7 @@ func TestShippedFile_ExampleOfTenants(t *testing.T) {
 					URI: config.URI{Host: "10.0.1.10", Port: 5060, Transport: config.UDP}, Weight: 1,
 					Sources: []netip.Prefix{netip.MustParsePrefix("10.0.1.11/32"), netip.MustParsePrefix("10.0.8.0/24")},
 				},
-				{URI: config.URI{Host: "pbx2.tenant-a.test", Port: 5060, Transport: config.TCP}, Weight: 1},
+				{URI: config.URI{Host: "pbx2.tenant-a.test", Transport: config.TCP}, Weight: 1},
 			},
 			Policy: c.Policy(0),
 		},
@@ -252,6 +252,9 @@ func TestParse_URI(t *testing.T) {
 	}{
 		{"sip:10.0.1.10", config.URI{Host: "10.0.1.10", Port: 5060, Transport: config.UDP}, "sip:10.0.1.10:5060"},
 		{"SIP:PBX.test.:5070;Transport=TCP", config.URI{Host: "pbx.test", Port: 5070, Transport: config.TCP}, "sip:pbx.test:5070;transport=tcp"},
+		{"sip:PBX.test", config.URI{Host: "pbx.test", Transport: config.UDP}, "sip:pbx.test"},
+		{"sip:pbx.test;transport=tls", config.URI{Host: "pbx.test", Transport: config.TLS}, "sip:pbx.test;transport=tls"},
+		{"sip:[fd00::a];transport=tls", config.URI{Host: "fd00::a", Port: 5061, Transport: config.TLS}, "sip:[fd00::a]:5061;transport=tls"},
 		{"sip:[fd00::a]:5080;transport=udp", config.URI{Host: "fd00::a", Port: 5080, Transport: config.UDP}, "sip:[fd00::a]:5080"},
 	}
 	for _, tt := range tests {

@@ -11,6 +11,7 @@ import (
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 // Whatever the file says, Parse either says what is wrong or gives a
@@ -44,11 +45,11 @@ func FuzzParse(f *testing.F) {
 		if diff := cmp.Diff(c, again, equal); diff != "" {
 			t.Errorf("printed and read again:\n%s", diff)
 		}
-		addrs := map[string][]netip.Addr{}
-		for host := range c.Hosts() {
-			addrs[host] = []netip.Addr{netip.IPv6LinkLocalAllNodes()}
+		targets := map[mysqltenant.Name][]mysqltenant.Target{}
+		for name := range c.Names() {
+			targets[name] = []mysqltenant.Target{{Addr: netip.IPv6LinkLocalAllNodes()}}
 		}
-		if _, err := tenant.NewTable(c.LoadTenants(addrs)); err != nil {
+		if _, err := tenant.NewTable(c.LoadTenants(targets)); err != nil {
 			t.Error(err)
 		}
 		if err := dispatcher.New(dispatcher.Config{}).Update(c.LoadDestinations()); err != nil {

@@ -1,36 +1,34 @@
 package config
 
 import (
-	"context"
+	"cmp"
 	"net/netip"
 	"slices"
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
-// LookupHost returns all addresses, IPv4 and IPv6, of a host name.
-type LookupHost func(ctx context.Context, host string) ([]netip.Addr, error)
-
-// Hosts returns the host names of all destinations, in canonical form, each with
-// the sets that have it.
-func (c *Config) Hosts() map[string][]int {
-	hosts := map[string][]int{}
+// Names returns the names of all destinations, each with the sets that have it.
+func (c *Config) Names() map[mysqltenant.Name][]int {
+	names := map[mysqltenant.Name][]int{}
 	for _, t := range c.Tenants {
 		for _, d := range t.Destinations {
-			if _, isAddr := d.URI.Addr(); !isAddr && !slices.Contains(hosts[d.URI.Host], t.SetID) {
-				hosts[d.URI.Host] = append(hosts[d.URI.Host], t.SetID)
+			name, ok := mysqltenant.NameOf(d.URI.String())
+			if ok && !slices.Contains(names[name], t.SetID) {
+				names[name] = append(names[name], t.SetID)
 			}
 		}
 	}
-	return hosts
+	return names
 }
 
 // LoadTenants returns the tenants as package tenant wants them. The sources of
 // one are the hosts of its destinations, with their port, and the further
 // sources of its destinations, with any port. A destination's state does not
-// matter. Addrs has the addresses of Hosts; one that is not there is no source.
-func (c *Config) LoadTenants(addrs map[string][]netip.Addr) []tenant.Tenant {
+// matter. Targets are those of Names; one that is not there is no source.
+func (c *Config) LoadTenants(targets map[mysqltenant.Name][]mysqltenant.Target) []tenant.Tenant {
 	var tenants []tenant.Tenant
 	for _, t := range c.Tenants {
 		out := tenant.Tenant{SetID: t.SetID}
@@ -38,7 +36,7 @@ func (c *Config) LoadTenants(addrs map[string][]netip.Addr) []tenant.Tenant {
 			out.Domains = append(out.Domains, string(d))
 		}
 		for _, d := range t.Destinations {
-			for _, s := range d.sources(addrs) {
+			for _, s := range d.sources(targets) {
 				if !slices.Contains(out.Sources, s) {
 					out.Sources = append(out.Sources, s)
 				}
@@ -50,15 +48,18 @@ func (c *Config) LoadTenants(addrs map[string][]netip.Addr) []tenant.Tenant {
 }
 
 // sources returns where d sends from.
-func (d Destination) sources(addrs map[string][]netip.Addr) []tenant.Source {
+func (d Destination) sources(targets map[mysqltenant.Name][]mysqltenant.Target) []tenant.Source {
 	var out []tenant.Source
-	own := addrs[d.URI.Host]
+	var own []netip.AddrPort
 	if a, ok := d.URI.Addr(); ok {
-		own = []netip.Addr{a}
+		own = append(own, netip.AddrPortFrom(a, d.URI.Port))
 	}
-	for _, a := range own {
-		a = a.Unmap()
-		out = append(out, tenant.Source{Prefix: netip.PrefixFrom(a, a.BitLen()), Port: d.URI.Port})
+	name, _ := mysqltenant.NameOf(d.URI.String())
+	for _, t := range targets[name] {
+		own = append(own, t.At(cmp.Or(d.URI.Port, d.URI.Transport.DefaultPort())))
+	}
+	for _, at := range own {
+		out = append(out, tenant.Source{Prefix: netip.PrefixFrom(at.Addr(), at.Addr().BitLen()), Port: at.Port()})
 	}
 	for _, p := range d.Sources {
 		out = append(out, tenant.Source{Prefix: p})

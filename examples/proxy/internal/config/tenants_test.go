@@ -8,6 +8,7 @@ import (
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/tenant"
+	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
 const twoTenants = `
@@ -32,10 +33,17 @@ func source(prefix string, port uint16) tenant.Source {
 // none costs the sources of that name and nothing else.
 func TestLoadTenants_P32_HostNames(t *testing.T) {
 	c := parse(t, twoTenants)
-	if diff := cmp.Diff(map[string][]int{"pbx.tenant-a.test": {10, 20}}, c.Hosts()); diff != "" {
-		t.Errorf("hosts (-want +got):\n%s", diff)
+	host, service := mysqltenant.Name{Host: "pbx.tenant-a.test"}, mysqltenant.Name{Host: "pbx.tenant-a.test", Service: "_sip._udp"}
+	if diff := cmp.Diff(map[mysqltenant.Name][]int{host: {10}, service: {20}}, c.Names()); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	named := []netip.Addr{netip.MustParseAddr("::ffff:10.0.2.1"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("10.0.2.1")}
+	at := func(addr string, port uint16) mysqltenant.Target {
+		return mysqltenant.Target{Addr: netip.MustParseAddr(addr), Port: port}
+	}
+	named := map[mysqltenant.Name][]mysqltenant.Target{
+		host:    {at("10.0.2.1", 0), at("fd00::2", 0), at("10.0.2.1", 0)},
+		service: {at("10.0.2.1", 0), at("10.0.2.1", 5080)},
+	}
 	want := []tenant.Tenant{
 		{
 			SetID:   10,
@@ -50,12 +58,12 @@ func TestLoadTenants_P32_HostNames(t *testing.T) {
 			Domains: []string{"tenant-b.test"},
 			Sources: []tenant.Source{
 				source("fd00::20/128", 5060), source("fd00::20/128", 0),
-				source("10.0.2.1/32", 5060), source("fd00::2/128", 5060),
+				source("10.0.2.1/32", 5060), source("10.0.2.1/32", 5080), // of an SRV record
 			},
 		},
 	}
-	for _, addrs := range [][]netip.Addr{named, nil} {
-		got := c.LoadTenants(map[string][]netip.Addr{"pbx.tenant-a.test": addrs})
+	for _, targets := range []map[mysqltenant.Name][]mysqltenant.Target{named, nil} {
+		got := c.LoadTenants(targets)
 		if diff := cmp.Diff(want, got, equal); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -73,7 +81,7 @@ func TestLoadDestinations(t *testing.T) {
 		{SetID: 10, URI: "sip:10.0.1.10:5060", Weight: 2, Priority: 3},
 		{SetID: 10, URI: "sip:pbx.tenant-a.test:5070;transport=tcp", Weight: 1, State: dispatcher.Inactive},
 		{SetID: 20, URI: "sip:[fd00::20]:5060", Weight: 0},
-		{SetID: 20, URI: "sip:pbx.tenant-a.test:5060", Weight: 1},
+		{SetID: 20, URI: "sip:pbx.tenant-a.test", Weight: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -14,7 +14,7 @@ import (
 // URI is the SIP URI of a PBX. URIs that mean the same are equal.
 type URI struct {
 	Host      string // canonical; an IPv6 address has no brackets
-	Port      uint16 // the transport's default if the text has none
+	Port      uint16 // of an address the transport's default if the text has none, of a name 0
 	Transport Transport
 }
 
@@ -24,9 +24,13 @@ func (u URI) Addr() (a netip.Addr, ok bool) {
 	return a.Unmap(), err == nil
 }
 
-// String returns "sip:host:port", followed by the transport if it is not UDP.
+// String returns "sip:host:port", or "sip:host" without a port, followed by the
+// transport if it is not UDP.
 func (u URI) String() string {
-	s := "sip:" + net.JoinHostPort(u.Host, strconv.Itoa(int(u.Port)))
+	s := "sip:" + u.Host
+	if u.Port != 0 {
+		s = "sip:" + net.JoinHostPort(u.Host, strconv.Itoa(int(u.Port)))
+	}
 	if u.Transport != UDP {
 		s += ";transport=" + string(u.Transport)
 	}
@@ -61,7 +65,7 @@ func (u *URI) UnmarshalText(text []byte) error {
 	if out.Transport, err = transportOf(p.Params); err != nil {
 		return err
 	}
-	if out.Port == 0 {
+	if _, isAddr := out.Addr(); isAddr && out.Port == 0 { // what a name has, DNS says
 		out.Port = out.Transport.DefaultPort()
 	}
 	*u = out

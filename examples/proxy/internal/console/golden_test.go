@@ -107,7 +107,7 @@ func TestGolden(t *testing.T) {
 			dispatcher list -json
 			dispatcher add 10 sip:10.0.1.11:5060;transport=udp -socket udp:192.0.2.1 -weight 4
 			dispatcher add 20 sip:PBX.test.;transport=TCP -description old
-			dispatcher add 20 sip:pbx.test:5060;transport=tcp -weight 4 -json
+			dispatcher add 20 sip:pbx.test;transport=tcp -weight 4 -json
 			dispatcher add 20 sip:pbx.test
 			dispatcher add 10 10.0.1.12
 			dispatcher add 10 sip:401@10.0.1.12
