@@ -22,8 +22,12 @@ import (
 )
 
 const (
-	// namesInterval is how often host names are resolved at least.
+	// namesInterval is how often a host name is resolved of which nobody says for how
+	// long the answer counts.
 	namesInterval = 30 * time.Second
+
+	// namesPause is how often one is resolved at most, whatever is said.
+	namesPause = 5 * time.Second
 
 	// retryInterval is how often a database is tried of which nothing is known.
 	retryInterval = 5 * time.Second
@@ -55,6 +59,8 @@ type source struct {
 	rows  *rows // nil: none yet
 	fleet fleet
 	found []problem // in it
+
+	answers map[mysqltenant.Name]mysqltenant.Answer // as the names were last asked for
 
 	fault           error     // why the file is not the one that was last to be read; nil if it is
 	down            error     // why the database was not read; nil if it was
@@ -108,7 +114,7 @@ func (s *source) part() part {
 // Start loads for the first time. A database that cannot be read is no error:
 // Run goes on trying, and until then there are the tenants of the file.
 func (s *source) Start(ctx context.Context) error {
-	changed, err := s.load(ctx, s.file, true)
+	changed, err := s.load(ctx, s.file, true, nil)
 	s.record(changed, err)
 	return err
 }
@@ -140,8 +146,7 @@ func (s *source) due() <-chan time.Time {
 	return time.After(time.Until(next))
 }
 
-// schedule says when the next load is due. Each resolves names, whatever else
-// it does.
+// schedule says when the next load is due.
 func (s *source) schedule(rowsRead bool) {
 	now, every := time.Now(), s.file.Reload
 	switch {
@@ -154,18 +159,45 @@ func (s *source) schedule(rowsRead bool) {
 		s.rowsAt = now.Add(jitter(every))
 	}
 	s.namesAt = time.Time{}
-	if every > 0 && len(s.fleet.targets) > 0 && (s.tables == nil || every > namesInterval) {
-		s.namesAt = now.Add(jitter(min(every, namesInterval)))
+	for _, a := range s.answers {
+		age := s.age(a)
+		if every == 0 || s.tables != nil && age == every { // with the rows
+			continue
+		}
+		next := a.Asked.Add(age)
+		if pause := now.Add(min(namesPause, every)); next.Before(pause) {
+			next = pause
+		}
+		if s.namesAt.IsZero() || next.Before(s.namesAt) {
+			s.namesAt = next
+		}
 	}
+}
+
+// age returns how old an answer may become before its name is asked for again: as
+// old as is said in DNS, but no older than the rows.
+func (s *source) age(a mysqltenant.Answer) time.Duration {
+	age := namesInterval
+	if a.TTL > 0 {
+		age = max(a.TTL, namesPause)
+	}
+	return min(age, s.file.Reload)
 }
 
 // jitter returns nine to eleven tenths of d, so that several proxies do not ask
 // the database at the same moment.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
 
-// poll reads the database if it is due, and resolves names.
+// poll reads the database if it is due, and resolves all names then, else those
+// whose answers have become too old.
 func (s *source) poll(ctx context.Context) {
-	changed, err := s.load(ctx, s.file, !s.rowsAt.After(time.Now()))
+	now := time.Now()
+	readRows := !s.rowsAt.After(now)
+	var keep func(mysqltenant.Answer) bool
+	if onlyNames := s.tables == nil || !readRows; onlyNames && !s.namesAt.After(now) {
+		keep = func(a mysqltenant.Answer) bool { return a.Asked.Add(s.age(a)).After(now) }
+	}
+	changed, err := s.load(ctx, s.file, readRows, keep)
 	if ctx.Err() != nil {
 		return
 	}
@@ -187,7 +219,7 @@ func (s *source) reload(ctx context.Context, reread func() (*config.Config, erro
 	} else if keys := s.fixed(file); len(keys) > 0 {
 		s.cfg.Log.Warn("changed in the file, but used only after a restart", "keys", keys)
 	}
-	changed, err := s.load(ctx, file, true)
+	changed, err := s.load(ctx, file, true, nil)
 	if ctx.Err() != nil {
 		return
 	}
@@ -211,10 +243,10 @@ func (s *source) fixed(file *config.Config) []string {
 	})
 }
 
-// load reads the database if it is to, resolves names, and puts what comes of
-// that and of file in force if it differs from what is. Why the database was not
-// read is in s.down and no error.
-func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (changed bool, err error) {
+// load reads the database if it is to, resolves names but those whose answer is to
+// keep, and puts what comes of that and of file in force if it differs from what
+// is. Why the database was not read is in s.down and no error.
+func (s *source) load(ctx context.Context, file *config.Config, readRows bool, keep func(mysqltenant.Answer) bool) (changed bool, err error) {
 	defer s.schedule(readRows)
 	db := s.rows
 	if readRows && s.tables != nil {
@@ -223,10 +255,11 @@ func (s *source) load(ctx context.Context, file *config.Config, readRows bool) (
 			db = fresh
 		}
 	}
-	answers := s.names.Resolve(ctx, slices.Collect(maps.Keys(hostNames(file, db))), nil)
+	answers := s.names.Resolve(ctx, slices.Collect(maps.Keys(hostNames(file, db))), keep)
 	if err := ctx.Err(); err != nil {
 		return false, err // of us, and not an outage
 	}
+	s.answers = answers
 	f, problems, err := newFleet(file, db, answers, s.fleet, s.cfg.Own)
 	if err != nil {
 		return false, err

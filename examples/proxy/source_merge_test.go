@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -14,7 +15,10 @@ import (
 	"github.com/sipward/sipward/tenant/mysqltenant"
 )
 
-func TestMain(m *testing.M) { mysqltest.Main(m) }
+func TestMain(m *testing.M) {
+	_, _ = net.LookupHost("localhost") // what the resolver keeps must not be of a bubble
+	mysqltest.Main(m)
+}
 
 // exec runs statements. It may be called in a bubble with a pool of outside.
 func exec(t testing.TB, db *sql.DB, statements ...string) {

@@ -171,7 +171,7 @@ func TestSource_IsConsistent(t *testing.T) {
 		}
 	})
 	for changes := 0; changes < 30 && !t.Failed(); {
-		changed, err := s.load(t.Context(), s.file, true)
+		changed, err := s.load(t.Context(), s.file, true, nil)
 		if err != nil || s.down != nil || len(s.found) > 0 {
 			t.Errorf("got %v, %v, %v", err, s.down, s.found)
 		}
