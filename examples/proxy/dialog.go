@@ -72,8 +72,7 @@ func (p *Proxy) nextHop(c *relay.Context, said *reading) outcome {
 	if addr, err := netip.ParseAddr(u.Host); err == nil {
 		t.Remote = netip.AddrPortFrom(addr.Unmap(), portOf(u))
 	} else {
-		began, _ := p.proofOf(c)
-		t.Remote = p.state.Load().pbxAt(network, u, began.pbx)
+		t.Remote = p.state.Load().pbxAt(network, u, said.began.pbx)
 	}
 	if t.Remote.IsValid() {
 		u = location.URI{}
