@@ -115,7 +115,7 @@ func (p *Proxy) turnedAway(c *relay.Context) bool {
 	if m.InDialog() || m.Method == "ACK" || c.Retried {
 		return false
 	}
-	switch v := p.guard.AdmitNew(sourceOf(c.Flow), time.Now()); {
+	switch v := p.guard.AdmitNew(sourceOf(c.Flow), m.CallID, time.Now()); {
 	case v == guard.Overloaded, v == guard.Served && p.draining.Load() && lasts(m.Method) && p.served(c):
 		c.Refuse(503, "Service Unavailable", "Retry-After: "+strconv.Itoa(guard.RetryAfter()))
 	case v == guard.Served:

@@ -140,7 +140,7 @@ func TestAdmit_NoLimit(t *testing.T) {
 	w := newWorld(t, guard.Config{PerAddress: none, PerNetwork: none, Strangers: none})
 	src := udp("203.0.113.9:5060")
 	for range 100_000 {
-		if a, b := w.Admit(src, w.now), w.AdmitNew(src, w.now); a != guard.Served || b != guard.Served {
+		if a, b := w.Admit(src, w.now), w.AdmitNew(src, "call", w.now); a != guard.Served || b != guard.Served {
 			t.Fatalf("%v, %v", a, b)
 		}
 	}
@@ -156,21 +156,60 @@ func TestAdmitNew_Strangers(t *testing.T) {
 	w.register(known)
 	served := 0
 	for i := range 10_000 { // 10 s
-		if w.AdmitNew(guard.Source{Addr: address(i), Transport: "udp"}, w.now) == guard.Served {
+		if w.AdmitNew(guard.Source{Addr: address(i), Transport: "udp"}, "call", w.now) == guard.Served {
 			served++
 		}
 		for _, src := range []guard.Source{udp("192.0.2.5:5060"), phone, udp("198.51.100.8:2048"), tcp("203.0.113.9:1024")} {
-			if v := w.AdmitNew(src, w.now); v != guard.Served {
+			if v := w.AdmitNew(src, "call", w.now); v != guard.Served {
 				t.Fatalf("%v is %v", src, v)
 			}
 		}
 		w.wait(time.Millisecond)
 	}
-	if served < 1050 || served > 1250 {
-		t.Errorf("%d strangers served, want some 1,000 and half of the burst", served)
+	if served < 1000 || served > 1150 {
+		t.Errorf("%d strangers served, want some 1,000 and a quarter of the burst", served)
 	}
 	if got := w.Stats().OverStrangers; got != uint64(10_000-served) {
 		t.Errorf("%d refusals counted, want %d", got, 10_000-served)
+	}
+}
+
+// Who was refused and asks again comes before all who ask for the first time, and
+// nobody else does by his Call-ID. P-45.
+func TestAdmitNew_AsksAgain(t *testing.T) {
+	w := newWorld(t, guard.Config{Strangers: guard.Limit{Rate: 100, Burst: 200}})
+	first := func(i int) guard.Verdict {
+		return w.AdmitNew(guard.Source{Addr: address(i), Transport: "udp"}, fmt.Sprint(i), w.now)
+	}
+	for i := range 200 {
+		first(i)
+	}
+	phone, other := udp("198.51.100.7:5062"), udp("198.51.100.8:5062")
+	for _, step := range []struct {
+		name   string
+		src    guard.Source
+		callID string
+		want   guard.Verdict
+	}{
+		{"the first time", phone, "a", guard.Limited},
+		{"from elsewhere", other, "a", guard.Limited},
+		{"something else", phone, "b", guard.Limited},
+		{"again", phone, "a", guard.Served},
+		{"again, with credentials", phone, "a", guard.Served},
+		{"again, from another port", udp("198.51.100.7:1024"), "b", guard.Served},
+	} {
+		if got := w.AdmitNew(step.src, step.callID, w.now); got != step.want {
+			t.Errorf("%s: %v, want %v", step.name, got, step.want)
+		}
+	}
+	again := 0
+	for range 100 {
+		if w.AdmitNew(phone, "a", w.now) == guard.Served {
+			again++
+		}
+	}
+	if want := 200/4 - 3; again != want {
+		t.Errorf("%d more served, want %d: no more than the burst", again, want)
 	}
 }
 

@@ -68,7 +68,7 @@ func BenchmarkAdmitNew(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		src := all["flood"](0)
 		for pb.Next() {
-			g.AdmitNew(src, now)
+			g.AdmitNew(src, "call", now)
 		}
 	})
 }
@@ -87,7 +87,7 @@ func TestAllocations(t *testing.T) {
 		src := source(1)
 		n := testing.AllocsPerRun(1000, func() {
 			g.Admit(src, now)
-			g.AdmitNew(src, now)
+			g.AdmitNew(src, "call", now)
 			g.IsScanner("Yealink SIP-T46S 66.84.0.15")
 			g.Failed(src, guard.Malformed, now)
 		})

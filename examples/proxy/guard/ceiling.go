@@ -179,8 +179,8 @@ func (c *Ceilings) Call(set int, known bool, now time.Time) error {
 		share = whole
 	}
 	if limit.Calls > 0 {
-		if most := (limit.Calls + share - 1) / share; !c.room(set, most, now) {
-			return &CeilingError{Calls, set, most}
+		if n := (limit.Calls*share + whole - 1) / whole; !c.room(set, n, now) {
+			return &CeilingError{Calls, set, n}
 		}
 	}
 	if limit.rate != (rate{}) && !c.tokens(set).left(c.since(now), int64(share)) {

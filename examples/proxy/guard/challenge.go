@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"hash/maphash"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,8 +10,8 @@ import (
 // where it says it is. A newer one may take an older one's place: then a proof
 // is missing, and none is ever made up.
 type challenges struct {
-	seed  maphash.Seed
-	slots [1 << 16]atomic.Uint64 // 48 bits of the hash, 16 of the minute
+	hasher hasher
+	slots  [1 << 16]atomic.Uint64 // 48 bits of the hash, 16 of the minute
 }
 
 // proofTime is for how many minutes a nonce proves something.
@@ -22,7 +21,7 @@ const proofTime = 10
 // Proxy-Authenticate.
 func (c *challenges) note(n network, challenge string, now int64) {
 	if nonce := authParam(challenge, "nonce"); nonce != "" {
-		sum := c.sum(n, nonce)
+		sum := c.hasher.text(n, nonce)
 		c.slot(sum).Store(sum<<16 | minute(now))
 	}
 }
@@ -34,7 +33,7 @@ func (c *challenges) answers(n network, credentials string, now int64) bool {
 	if nonce == "" {
 		return false
 	}
-	sum := c.sum(n, nonce)
+	sum := c.hasher.text(n, nonce)
 	v := c.slot(sum).Load()
 	return v>>16 == sum&(1<<48-1) && (minute(now)-v)&0xffff <= proofTime
 }
@@ -42,14 +41,6 @@ func (c *challenges) answers(n network, credentials string, now int64) bool {
 func (c *challenges) slot(sum uint64) *atomic.Uint64 { return &c.slots[sum>>48] }
 
 func minute(now int64) uint64 { return uint64(now/int64(time.Minute)) & 0xffff }
-
-func (c *challenges) sum(n network, nonce string) uint64 {
-	var h maphash.Hash
-	h.SetSeed(c.seed)
-	maphash.WriteComparable(&h, n)
-	h.WriteString(nonce)
-	return h.Sum64()
-}
 
 // authParam returns a parameter of a challenge or of credentials (RFC 3261
 // section 25.1), without its quotes; "" if there is none. Name is in lower case.

@@ -8,7 +8,7 @@
 //		return
 //	}
 //	…
-//	switch g.AdmitNew(src, now) { // a request that begins something new
+//	switch g.AdmitNew(src, callID, now) { // a request that begins something new
 //	…
 //
 // # Who is never refused
@@ -22,7 +22,10 @@
 //
 // The others share what there is. Half of each limit is for them alone: when it
 // is half used, those that are trusted or live do not draw on it any more. So
-// a phone that comes back from behind the NAT of a busy office gets in.
+// a phone that comes back from behind the NAT of a busy office gets in. And a
+// quarter of what all strangers together may begin is for those who were refused
+// and ask again: a new phone gets in by repeating its REGISTER, however many
+// forged addresses send one each.
 //
 // # What is evidence
 //

@@ -19,7 +19,8 @@ type Config struct {
 	PerNetwork Limit
 	// Strangers limits what all those together begin over UDP that are neither
 	// trusted nor live nor known; 500 a second with a burst of 5,000 if zero.
-	// It is what a flood from forged addresses comes to.
+	// It is what a flood from forged addresses comes to. A quarter of the burst is
+	// for those who were refused and ask again.
 	Strangers Limit
 
 	// Failures within Window earn a ban; 10 within 5 minutes if 0. A negative
@@ -60,6 +61,7 @@ type Guard struct {
 	addresses limiter
 	networks  limiter
 	strangers tokens // of all of them
+	waiting   waiting
 	reports   reports
 
 	known      *known
@@ -81,7 +83,7 @@ func New(cfg Config) (*Guard, error) {
 	g.strangers.bucket = new(bucket)
 	g.reports = newReports()
 	g.known = newKnown()
-	g.challenges.seed = g.hasher.seed
+	g.challenges.hasher, g.waiting.hasher = g.hasher, g.hasher
 	g.offenders = newOffenders(g.cfg.Failures, g.cfg.Window)
 	g.bans = newBans(g.start, g.hasher)
 	return g, nil
@@ -196,22 +198,24 @@ func (g *Guard) Admit(src Source, now time.Time) Verdict {
 
 // AdmitNew returns whether a request from src that begins something new is
 // served: [Served], [Limited] or [Overloaded]. It is for requests outside a
-// dialog that were admitted, whoever sent them.
-func (g *Guard) AdmitNew(src Source, now time.Time) Verdict {
+// dialog that were admitted, whoever sent them. Who was [Limited] and asks again,
+// with the same Call-ID, comes before all who ask for the first time.
+func (g *Guard) AdmitNew(src Source, callID string, now time.Time) Verdict {
 	at, overloaded := g.since(now), g.load.over.Load()
-	all := g.strangers
+	n, all := networkOf(src.Addr.Addr(), address4, address6), g.strangers
 	if !src.forgeable() { // their number is limited by that of the connections
 		all = tokens{}
 	}
 	switch {
-	case !overloaded && draw(at, half, all, tokens{}), g.exempt(src), g.known.get(networkOf(src.Addr.Addr(), address4, address6), at) != nil:
+	case !overloaded && draw(at, half, all, tokens{}), g.exempt(src), g.known.get(n, at) != nil:
 		return Served
 	case overloaded:
 		g.count.overloaded.Add(1)
 		return Overloaded
-	case draw(at, whole, all, tokens{}):
+	case draw(at, most, all, tokens{}), g.waiting.has(n, callID) && draw(at, whole, all, tokens{}):
 		return Served
 	}
+	g.waiting.add(n, callID)
 	g.count.overStrangers.Add(1)
 	return Limited
 }

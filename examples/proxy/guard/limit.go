@@ -19,10 +19,11 @@ type rate struct {
 	full int64 // what all of the burst takes
 }
 
-// The shares of a limit that there are.
+// The shares of a limit that there are, in quarters.
 const (
-	whole = 1
 	half  = 2
+	most  = 3
+	whole = 4
 )
 
 const maxRate = 1e6
@@ -78,7 +79,7 @@ type tokens struct {
 
 // left reports whether there is one in this share of the bucket.
 func (t tokens) left(now int64, share int64) bool {
-	return t.rate.each == 0 || t.bucket.debt(now)+t.rate.each <= t.rate.full/share
+	return t.rate.each == 0 || t.bucket.debt(now)+t.rate.each <= t.rate.full*share/whole
 }
 
 // take takes one, there or not.

@@ -43,7 +43,7 @@ func TestObserve(t *testing.T) {
 			want = guard.Overloaded
 		}
 		for _, stranger := range []guard.Source{udp("203.0.113.9:5060"), tcp("203.0.113.9:5060")} {
-			if got := w.AdmitNew(stranger, w.now); got != want {
+			if got := w.AdmitNew(stranger, "call", w.now); got != want {
 				t.Fatalf("step %d: a stranger is %v, want %v", i, got, want)
 			}
 			if s.want {
@@ -51,7 +51,7 @@ func TestObserve(t *testing.T) {
 			}
 		}
 		for _, src := range []guard.Source{phone, udp("192.0.2.5:5060"), udp("198.51.100.8:1024")} {
-			if got := w.AdmitNew(src, w.now); got != guard.Served {
+			if got := w.AdmitNew(src, "call", w.now); got != guard.Served {
 				t.Fatalf("step %d: %v is %v", i, src, got)
 			}
 		}

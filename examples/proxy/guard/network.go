@@ -59,6 +59,15 @@ type hasher struct{ seed maphash.Seed }
 
 func (h hasher) hash(n network) hashed { return hashed{n, maphash.Comparable(h.seed, n)} }
 
+// text returns a hash of n together with s.
+func (h hasher) text(n network, s string) uint64 {
+	var m maphash.Hash
+	m.SetSeed(h.seed)
+	maphash.WriteComparable(&m, n)
+	m.WriteString(s)
+	return m.Sum64()
+}
+
 // address returns the network that stands for one peer.
 func (h hasher) address(a netip.Addr) hashed { return h.hash(networkOf(a, address4, address6)) }
 

@@ -99,7 +99,7 @@ func TestRegistered_KnownNeedsProof(t *testing.T) {
 			until := w.now.Add(time.Hour)
 			w.Registered(src, guard.Registration{Status: 200, Credentials: tt.credentials, Until: until}, w.now)
 			w.Observe(1e6, 0, w.now)
-			if got := w.AdmitNew(src, w.now) == guard.Served; got != tt.want {
+			if got := w.AdmitNew(src, "call", w.now) == guard.Served; got != tt.want {
 				t.Errorf("known: %v, want %v", got, tt.want)
 			}
 		})
