@@ -18,9 +18,9 @@ type Config struct {
 	// with a burst of 1,000 if zero.
 	PerNetwork Limit
 	// Strangers limits what all those together begin over UDP that are neither
-	// trusted nor live nor known; 500 a second with a burst of 5,000 if zero.
-	// It is what a flood from forged addresses comes to. A quarter of the burst is
-	// for those who were refused and ask again.
+	// trusted nor live nor known; 500 a second with a burst of 1,000 if zero. It is
+	// what a flood from forged addresses comes to, of which one PBX may get all. A
+	// quarter of the burst is for those who were refused and ask again.
 	Strangers Limit
 
 	// Failures within Window earn a ban; 10 within 5 minutes if 0. A negative
@@ -99,7 +99,7 @@ func (g *Guard) configure(cfg Config) error {
 	}
 	limit(&g.addresses.rate, "PerAddress", cfg.PerAddress, Limit{20, 200})
 	limit(&g.networks.rate, "PerNetwork", cfg.PerNetwork, Limit{100, 1_000})
-	limit(&g.strangers.rate, "Strangers", cfg.Strangers, Limit{500, 5_000})
+	limit(&g.strangers.rate, "Strangers", cfg.Strangers, Limit{500, 1_000})
 	if cfg.Failures == 0 {
 		cfg.Failures = 10
 	}
