@@ -35,6 +35,11 @@ func (d *dialog) request(method string, extra ...string) {
 
 // write sends a request that is complete.
 func (d *dialog) write(method string, cseq int, via string, extra []string) {
+	d.p.send(d.text(method, cseq, via, extra))
+}
+
+// text is what write sends.
+func (d *dialog) text(method string, cseq int, via string, extra []string) string {
 	body := ""
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s SIP/2.0\r\n%s\r\nMax-Forwards: 70\r\n", method, d.target, via)
@@ -49,19 +54,24 @@ func (d *dialog) write(method string, cseq int, via string, extra []string) {
 		own := fmt.Sprintf("sip:%s@%v", user(uriOf(d.local)), d.p.addr)
 		extra = append(extra, "Contact: <"+cmp.Or(d.p.shown, own)+">")
 	}
-	d.p.send(b.String() + rest(body, append(extra, "User-Agent: "+d.p.name)))
+	return b.String() + rest(body, append(extra, "User-Agent: "+d.p.name))
 }
 
 // expect waits for a final answer, and takes from it what a caller must.
 func (d *dialog) expect(kind string) *message {
 	d.p.t.Helper()
 	m := d.p.expect(kind)
+	d.learn(m)
+	return m
+}
+
+// learn takes from the first 2xx of a call where the rest of it goes.
+func (d *dialog) learn(m *message) {
 	if m.status()/100 == 2 && m.method() == "INVITE" && len(d.routes) == 0 {
 		d.remote, d.target = m.get("To"), m.contact()
 		d.routes = m.all("Record-Route")
 		slices.Reverse(d.routes)
 	}
-	return m
 }
 
 // ack acknowledges the 2xx of the last INVITE.
@@ -109,15 +119,27 @@ func (p *peer) contactOf(name string) string {
 // register registers the peer as the phone of a user. Extra are header fields.
 func (p *peer) register(name, domain, password string, extra ...string) {
 	p.t.Helper()
-	d := p.dialog("sip:"+name+"@"+domain, "sip:"+name+"@"+domain)
-	d.target = "sip:" + domain
+	d := p.registration(name, domain)
 	fields := append(extra, "Contact: <"+p.contactOf(name)+">")
 	d.request("REGISTER", fields...)
-	asked := digestParams(d.expect("401 REGISTER").get("WWW-Authenticate"))
+	d.request("REGISTER", append(fields, d.credentials(d.expect("401 REGISTER"), password))...)
+	d.expect("200 REGISTER")
+}
+
+// registration is what REGISTERs for a user belong to.
+func (p *peer) registration(name, domain string) *dialog {
+	aor := "sip:" + name + "@" + domain
+	d := p.dialog(aor, aor)
+	d.target = "sip:" + domain
+	return d
+}
+
+// credentials is the header field that answers the challenge to a REGISTER.
+func (d *dialog) credentials(challenge *message, password string) string {
+	name, asked := user(uriOf(d.local)), digestParams(challenge.get("WWW-Authenticate"))
 	response := digest(digest(name, asked["realm"], password), asked["nonce"], "00000001", "c", "auth",
 		digest("REGISTER", d.target))
-	d.request("REGISTER", append(fields, fmt.Sprintf(`Authorization: Digest username="%s",realm="%s",nonce="%s",uri="%s",`+
+	return fmt.Sprintf(`Authorization: Digest username="%s",realm="%s",nonce="%s",uri="%s",`+
 		`response="%s",algorithm=MD5,qop=auth,nc=00000001,cnonce="c",opaque="%s"`,
-		name, asked["realm"], asked["nonce"], d.target, response, asked["opaque"]))...)
-	d.expect("200 REGISTER")
+		name, asked["realm"], asked["nonce"], d.target, response, asked["opaque"])
 }

@@ -15,7 +15,8 @@
 // Tests of the database have a MariaDB for themselves, which they stop, kill and
 // keep waiting. What is in it they see and change by SQL.
 //
-// Every test has addresses of its own and all of them run at the same time.
+// Every test has addresses of its own and all of them run at the same time, but
+// for the flood, which comes alone.
 package peertest
 
 import (
@@ -74,23 +75,39 @@ func reserveOctet() (release func(), err error) {
 	return nil, fmt.Errorf("no loopback addresses are free")
 }
 
-// binary builds the proxy, once, and returns the file.
-var binary = sync.OnceValues(func() (string, error) {
-	file := filepath.Join(tempDir, "proxy")
-	args := []string{"build", "-o", file}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	out, err := exec.Command("go", append(args, proxyPackage)...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return file, nil
-})
+// build builds the proxy, once, and returns the file.
+type build func() (string, error)
+
+var (
+	binary = building("proxy", raceEnabled)
+	// released is what operators run. The race detector makes the proxy some ten
+	// times slower, which is too slow for some tests.
+	released = building("released", false)
+)
+
+func building(name string, race bool) build {
+	return sync.OnceValues(func() (string, error) {
+		file := filepath.Join(tempDir, name)
+		args := []string{"build", "-o", file}
+		if race {
+			args = append(args, "-race")
+		}
+		out, err := exec.Command("go", append(args, proxyPackage)...).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		return file, nil
+	})
+}
 
 func proxyBinary(t *testing.T) string {
 	t.Helper()
-	file, err := binary()
+	return binary.file(t)
+}
+
+func (b build) file(t *testing.T) string {
+	t.Helper()
+	file, err := b()
 	if err != nil {
 		t.Fatal(err)
 	}

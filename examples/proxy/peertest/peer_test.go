@@ -42,6 +42,7 @@ func (s *site) udp(name string, at netip.AddrPort) *peer {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	c.SetReadBuffer(1 << 20) // a host of its own would not be kept waiting by the others
 	p := s.peer(name, at)
 	p.send = func(text string) { c.WriteToUDPAddrPort([]byte(text), p.proxy) }
 	p.start(c, func() {

@@ -16,6 +16,7 @@ type proxyProcess struct {
 	*process
 	t         *testing.T
 	site      *site
+	binary    build
 	config    string
 	stopped   bool
 	complains bool // the log has errors, since the test is about what causes them
@@ -33,7 +34,7 @@ func (s *site) start(c settings) *proxyProcess {
 // prepare returns a proxy that is not started yet.
 func (s *site) prepare(c settings) *proxyProcess {
 	s.t.Helper()
-	return &proxyProcess{t: s.t, site: s, config: s.config(c)}
+	return &proxyProcess{t: s.t, site: s, binary: binary, config: s.config(c)}
 }
 
 // run starts the process and waits until it is ready.
@@ -46,7 +47,7 @@ func (p *proxyProcess) run() {
 // boot starts the process and waits until it listens.
 func (p *proxyProcess) boot() {
 	p.t.Helper()
-	p.process = launch(p.t, "", clean(), proxyBinary(p.t), "-config", p.config)
+	p.process = launch(p.t, "", clean(), p.binary.file(p.t), "-config", p.config)
 	p.stopped = false
 	p.t.Cleanup(p.stop)
 	listens := false
@@ -91,11 +92,14 @@ func clean() []string {
 	return []string{"SIPWARD_CONFIG=", "SIPWARD_SECRET=", "SIPWARD_DATABASE=", "SIPWARD_DATABASE_FILE="}
 }
 
-// readyz asks the proxy whether it is ready. The status is 0 if it does not
+// readyz asks the proxy whether it is ready.
+func (p *proxyProcess) readyz() (status int, text string) { return p.get("/readyz") }
+
+// get asks the proxy for what it has at path. The status is 0 if it does not
 // answer.
-func (p *proxyProcess) readyz() (status int, text string) {
+func (p *proxyProcess) get(path string) (status int, text string) {
 	client := http.Client{Timeout: patience}
-	res, err := client.Get(fmt.Sprintf("http://%v/readyz", p.site.admin()))
+	res, err := client.Get(fmt.Sprintf("http://%v%s", p.site.admin(), path))
 	if err != nil {
 		return 0, ""
 	}
@@ -161,23 +165,26 @@ type state struct {
 	Decisions map[string]int
 	Relay     struct {
 		Panics, Failovers int
-		Transactions      struct{ Clients int }
+		Transactions      struct{ Servers, Clients int }
 	}
+	Guard struct{ Earned, OverStrangers, Overloaded int }
 }
 
 func (p *proxyProcess) state() (s state) {
 	p.t.Helper()
-	client := http.Client{Timeout: patience}
-	res, err := client.Get(fmt.Sprintf("http://%v/debug/state", p.site.admin()))
-	if err != nil {
-		p.t.Errorf("proxy: %v", err)
-		return s
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&s); err != nil {
-		p.t.Errorf("proxy: /debug/state: %v", err)
-	}
+	p.tells("/debug/state", &s)
 	return s
+}
+
+// tells decodes what the proxy has at path.
+func (p *proxyProcess) tells(path string, v any) {
+	p.t.Helper()
+	status, text := p.get(path)
+	if status == 0 {
+		p.t.Errorf("proxy: no answer for %s", path)
+	} else if err := json.Unmarshal([]byte(text), v); err != nil {
+		p.t.Errorf("proxy: %s: %v", path, err)
+	}
 }
 
 // wantBindings fails the test if the proxy knows another number of phones.
