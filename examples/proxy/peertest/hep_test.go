@@ -45,7 +45,7 @@ func TestHEP_Mirrored(t *testing.T) {
 		up + "REGISTER": true, toPBX + "REGISTER": true,
 		fromPBX + "401 REGISTER": true, down + "401 REGISTER": true, fromPBX + "200 REGISTER": true, down + "200 REGISTER": true,
 		fromPBX + "INVITE": true, down + "INVITE": true, up + "486 INVITE": true, toPBX + "486 INVITE": true,
-		down + "ACK": true, fromPBX + "ACK": true, toPBX + "100 INVITE": true,
+		down + "ACK": true, fromPBX + "ACK": true,
 	}
 	got, proofs := map[string]bool{}, 0
 	for _, packet := range received(t, c) {
@@ -61,6 +61,7 @@ func TestHEP_Mirrored(t *testing.T) {
 			}
 		}
 	}
+	delete(got, toPBX+"100 INVITE") // if the phone has taken its time
 	if diff := cmp.Diff(want, got); diff != "" || proofs < 2 {
 		t.Errorf("%d messages with credentials (-want +got):\n%s", proofs, diff)
 	}
