@@ -140,13 +140,13 @@ func (ph *phone) arrives(sent siptestx.Message) siptestx.Message {
 		ph.w.Errorf("%s arrives for %s, want %s", sent.Method(), m.URI(), ph.uri())
 	}
 	rest := func(m siptestx.Message) string {
-		_, rest, _ := strings.Cut(m.Without("Via", "Record-Route", "Route", "Max-Forwards"), "\r\n")
+		_, rest, _ := strings.Cut(m.Without("Via", "Record-Route", "Route", "Max-Forwards", "Max-Breadth"), "\r\n")
 		return rest
 	}
 	if diff := cmp.Diff(rest(m), rest(sent)); diff != "" {
 		ph.w.Errorf("%s has changed: -got +want:\n%s", sent.Method(), diff)
 	}
-	if len(m.All("Route")) > 0 || m.Get("Max-Forwards") != "69" || len(m.All("Via")) != 2 {
+	if len(m.All("Route")) > 0 || m.Get("Max-Forwards") != "69" || m.Get("Max-Breadth") != "60" || len(m.All("Via")) != 2 {
 		ph.w.Errorf("%s arrives as\n%s", sent.Method(), m.Head())
 	}
 	return m

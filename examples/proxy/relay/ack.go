@@ -17,7 +17,7 @@ func (c *Context) forwardAck(p *Plan) {
 	t := &p.Targets[0][0]
 	f, err := c.open(t)
 	if err == nil {
-		err = f.Send(c.request(t, f, c.newBranch()))
+		err = f.Send(c.request(t, f, c.newBranch(), c.breadth()))
 	}
 	if err != nil { // the 2xx will come again, and another ACK
 		c.drop()

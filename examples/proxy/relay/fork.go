@@ -39,19 +39,23 @@ func (c *Context) next() {
 			return
 		}
 		targets := c.plan.Targets[c.group]
+		if len(targets) > c.breadth() {
+			c.answerWith(440, "Max-Breadth Exceeded")
+			return
+		}
 		c.group++
 		if c.group > 1 {
 			c.relay.counters.failovers.Add(1)
 			c.tellFailover()
 		}
 		for i := range targets {
-			c.branch(&targets[i])
+			c.branch(&targets[i], share(c.breadth(), i, len(targets)))
 		}
 	}
 }
 
 // branch sends the request to t.
-func (c *Context) branch(t *Target) {
+func (c *Context) branch(t *Target, breadth int) {
 	b := &branch{ctx: c, target: t}
 	c.branches = append(c.branches, b)
 	if c.plan.Begin != nil {
@@ -60,7 +64,7 @@ func (c *Context) branch(t *Target) {
 	f, err := c.open(t)
 	if err == nil {
 		id := c.newBranch()
-		b.client, err = c.relay.tx.Request(f, c.server.Method(), id, c.request(t, f, id), b)
+		b.client, err = c.relay.tx.Request(f, c.server.Method(), id, c.request(t, f, id, breadth), b)
 	}
 	if err != nil {
 		b.report(0, err)

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,6 +135,73 @@ func TestFork_Challenges(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || m.ToTag() != "a" {
 			w.Errorf("%s\n%s", diff, m.Text)
 		}
+	})
+}
+
+// RFC 5393 section 5.3.3: what a request may have of branches is shared by those
+// that there are at a time, is 60 at most, and without enough nobody gets it.
+func TestFork_MaxBreadth(t *testing.T) {
+	for _, tt := range []struct {
+		field  string
+		want   []string // Max-Breadth at each target
+		status int
+	}{
+		{"", []string{"60"}, 404},
+		{"", []string{"9", "9", "9", "9", "8", "8", "8"}, 404},
+		{"Max-Breadth: 70", []string{"30", "30"}, 404},
+		{"Max-Breadth: 2147483647", []string{"60"}, 404},
+		{"Max-Breadth: 5", []string{"5"}, 404},
+		{"Max-Breadth: 5", []string{"2", "2", "1"}, 404},
+		{"Max-Breadth: 3", []string{"1", "1", "1"}, 404},
+		{"Max-Breadth: 2", []string{"", "", ""}, 440},
+		{"Max-Breadth: 0", []string{""}, 440},
+		{"Max-Breadth: 0", nil, 480},
+	} {
+		t.Run(fmt.Sprint(tt.field, " ", len(tt.want)), func(t *testing.T) {
+			run(t, func(w *world) {
+				var peers []*siptestx.Peer
+				for range tt.want {
+					peers = append(peers, w.server())
+				}
+				w.forward(relay.Plan{Targets: [][]relay.Target{group(peers...)}})
+				w.phone.Send(proxyAddr, w.phone.Request("MESSAGE", "sip:401@a.example", tt.field))
+				synctest.Wait()
+				for i, p := range peers {
+					var got string
+					for _, m := range p.Drain() {
+						got += strings.Join(m.All("Max-Breadth"), ", ")
+						p.Reply(m, 404, "a")
+					}
+					if got != tt.want[i] {
+						w.Errorf("target %d gets Max-Breadth %q, want %q", i, got, tt.want[i])
+					}
+				}
+				w.phone.Status(tt.status)
+			})
+		})
+	}
+}
+
+// RFC 5393 section 5.3.3.1: a branch that has ended gives back what it had, so
+// that one after the other there can be any number.
+func TestFork_MaxBreadthSerial(t *testing.T) {
+	run(t, func(w *world) {
+		a, b, c, d := w.server(), w.server(), w.server(), w.server()
+		w.forward(relay.Plan{Targets: [][]relay.Target{group(a), group(b), group(c, d)}})
+		invite := w.phone.Request("INVITE", "sip:401@a.example", "Max-Breadth: 1")
+		w.phone.Send(proxyAddr, invite)
+		w.phone.Status(100)
+		for _, p := range []*siptestx.Peer{a, b} {
+			m := p.Expect("INVITE")
+			if got := m.Get("Max-Breadth"); got != "1" {
+				w.Errorf("Max-Breadth is %q, want 1", got)
+			}
+			p.Reply(m, 486, "a")
+			p.Expect("ACK")
+		}
+		w.ack(invite, w.phone.Status(440))
+		c.Silent(time.Second)
+		d.Silent(0)
 	})
 }
 

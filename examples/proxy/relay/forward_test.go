@@ -18,8 +18,8 @@ import (
 // crlf gives a text of the source the line ends of SIP.
 func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
-// R1: a request passes byte for byte but for its first line, a Via more and
-// Max-Forwards; a response but for a Via less. P-74: so do all bodies.
+// R1: a request passes byte for byte but for its first line, a Via more,
+// Max-Forwards and Max-Breadth; a response but for a Via less. P-74: so do all bodies.
 func TestForward_Fidelity(t *testing.T) {
 	const body = "v=0\r\no=\x00\xff \r\n\r\nSIP/2.0 200 OK\r\n\r\n"
 	request := crlf(`INVITE sip:401@a.example;x=1;x=2 SIP/2.0
@@ -43,7 +43,7 @@ l: `+fmt.Sprint(len(body))+"\n\n") + body
 	want := strings.NewReplacer(
 		"sip:401@a.example;x=1;x=2 SIP", "sip:401@203.0.113.20;line=1 SIP",
 		";rport,", ";rport=5060;received=198.51.100.7,",
-		"max-forwards:  17", "max-forwards:  16",
+		"max-forwards:  17", "Max-Breadth: 60\r\nmax-forwards:  16",
 	).Replace(request)
 	run(t, func(w *world) {
 		pbx := w.server()

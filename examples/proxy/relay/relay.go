@@ -2,7 +2,7 @@
 //
 // It takes messages from the transport, keeps a response context ([Context])
 // for each request, and asks a [Policy] where the request goes. What a proxy
-// must do whatever the policy is done here: Max-Forwards, loops, Via and
+// must do whatever the policy is done here: Max-Forwards, Max-Breadth, loops, Via and
 // Record-Route, its own Routes, forking, choosing the best response, CANCEL
 // and its races, failover. Messages are forwarded byte for byte but for these.
 //

@@ -180,8 +180,31 @@ func (c *Context) ownVia(match func(branch string) bool) bool {
 
 var patches = sync.Pool{New: func() any { return new(sipmsg.Patch) }}
 
+// maxBreadth is how many branches at a time a request may have, here and behind us
+// together (RFC 5393 section 5.3.3).
+const maxBreadth = 60
+
+// breadth returns how many those of this request may be. A branch that has ended
+// gives back what it had (section 5.3.3.1), and when a group of targets begins all
+// those before it have: each group has all there is.
+func (c *Context) breadth() int {
+	if n := c.Message.MaxBreadth; n >= 0 {
+		return min(n, maxBreadth)
+	}
+	return maxBreadth
+}
+
+// share returns what branch i of n gets of a breadth that is at least n.
+func share(breadth, i, n int) int {
+	s := breadth / n
+	if i < breadth%n {
+		s++
+	}
+	return s
+}
+
 // request builds what goes to t on f (section 16.6).
-func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
+func (c *Context) request(t *Target, f transport.Flow, branch string, breadth int) []byte {
 	p := patches.Get().(*sipmsg.Patch)
 	defer patches.Put(p)
 	p.Init(c.Message)
@@ -194,6 +217,7 @@ func (c *Context) request(t *Target, f transport.Flow, branch string) []byte {
 	} else {
 		p.SetMaxForwards(max(n-1, 0))
 	}
+	p.SetMaxBreadth(breadth)
 	uri := c.RequestURI
 	if t.RequestURI != "" {
 		uri = t.RequestURI

@@ -14,7 +14,8 @@ func (p *parser) fields() {
 	p.ToTag, p.toOK = p.tag(To)
 	p.callID()
 	p.cseq()
-	p.maxForwards()
+	p.MaxForwards = p.limit(MaxForwards, 255) // section 20.22
+	p.MaxBreadth = p.limit(MaxBreadth, 1<<31-1)
 	p.contentLength()
 }
 
@@ -73,16 +74,17 @@ func (p *parser) cseq() {
 	}
 }
 
-func (p *parser) maxForwards() {
-	if p.first[MaxForwards] == 0 {
-		return
+// limit returns the number of a field of kind k; -1 if there is none.
+func (p *parser) limit(k Kind, most uint32) int {
+	if p.first[k] == 0 {
+		return -1
 	}
-	n, ok := number(p.Get(MaxForwards), 255) // section 20.22
+	n, ok := number(p.Get(k), most)
 	if !ok {
-		p.refuse(400, "Max-Forwards")
-		return
+		p.refuse(400, "%s", k)
+		return -1
 	}
-	p.MaxForwards = n
+	return n
 }
 
 // contentLength cuts the body to its length (section 18.3).

@@ -160,6 +160,40 @@ func TestMaxForwards(t *testing.T) {
 	}
 }
 
+// RFC 5393 section 5.3.1: Max-Breadth is a number of any size, and one only.
+func TestMaxBreadth(t *testing.T) {
+	tests := []struct {
+		field     string
+		status    int
+		want      int
+		forwarded string
+	}{
+		{"", 0, -1, "Max-Breadth: 7\r\n"},
+		{"max-breadth :  60\n", 0, 60, "max-breadth :  7\r\n"},
+		{"Max-Breadth: 0\n", 0, 0, "Max-Breadth: 7\r\n"},
+		{"Max-Breadth: 70000\n", 0, 70_000, "Max-Breadth: 7\r\n"},
+		{"Max-Breadth: 5\nMax-Breadth: 6\n", 400, -1, ""},
+		{"Max-Breadth: -1\n", 400, -1, ""},
+		{"Max-Breadth: 4294967297\n", 400, -1, ""},
+		{"Max-Breadth: wide\n", 400, -1, ""},
+		{"Max-Breadth:\n", 400, -1, ""},
+	}
+	for _, tt := range tests {
+		m, err := sipmsg.Parse(with(tt.field))
+		if got := status(t, err); got != tt.status || err == nil && m.MaxBreadth != tt.want {
+			t.Errorf("%q: %d %d, want %d %d", tt.field, got, m.MaxBreadth, tt.status, tt.want)
+		}
+		if err != nil {
+			continue
+		}
+		p := sipmsg.NewPatch(m)
+		p.SetMaxBreadth(7)
+		if got := string(p.Bytes()); !strings.Contains(got, tt.forwarded) {
+			t.Errorf("%q: no %q in\n%s", tt.field, tt.forwarded, got)
+		}
+	}
+}
+
 // R2: line ends before the start line, also in a datagram, and folded fields.
 func TestParse_FoldedAndLeadingLineEnds(t *testing.T) {
 	m := mustParse(t, "\r\n\r\n"+lines(`OPTIONS sip:a.test SIP/2.0

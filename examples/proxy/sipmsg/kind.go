@@ -15,6 +15,7 @@ const (
 	CSeq
 	ContentLength
 	MaxForwards
+	MaxBreadth
 
 	Via
 	Contact
@@ -37,12 +38,12 @@ const (
 	Timestamp
 	numKinds
 
-	lastSingle = MaxForwards
+	lastSingle = MaxBreadth
 )
 
 var names = [numKinds]string{
-	"", "From", "To", "Call-ID", "CSeq", "Content-Length", "Max-Forwards", "Via", "Contact", "Route", "Record-Route",
-	"Content-Type", "Expires", "Path", "Supported", "Require", "Proxy-Require", "User-Agent", "Allow",
+	"", "From", "To", "Call-ID", "CSeq", "Content-Length", "Max-Forwards", "Max-Breadth", "Via", "Contact", "Route",
+	"Record-Route", "Content-Type", "Expires", "Path", "Supported", "Require", "Proxy-Require", "User-Agent", "Allow",
 	"P-Asserted-Identity", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate",
 	"Reason", "Timestamp",
 }

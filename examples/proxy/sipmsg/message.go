@@ -68,6 +68,7 @@ type Message struct {
 	FromTag     string // empty if none
 	ToTag       string // empty if none
 	MaxForwards int    // 0 to 255; -1 if there is none
+	MaxBreadth  int    // RFC 5393; -1 if there is none
 
 	Source netip.AddrPort // where a request came from; see Stamp
 
@@ -115,7 +116,7 @@ func Parse(raw string) (*Message, error) {
 	for strings.HasPrefix(raw, "\r\n") { // section 7.5
 		raw = raw[2:]
 	}
-	m := &Message{Raw: raw, MaxForwards: -1, body: int32(len(raw))}
+	m := &Message{Raw: raw, MaxForwards: -1, MaxBreadth: -1, body: int32(len(raw))}
 	m.headers = m.inline[:0]
 	p := parser{Message: m, head: raw[:min(len(raw), maxHeader)]}
 	if pos := p.startLine(); pos > 0 {

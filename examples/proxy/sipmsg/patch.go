@@ -112,12 +112,17 @@ func (p *Patch) Remove(i int) { p.replace(p.m.headers[i].Line, "") }
 func (p *Patch) SetValue(i int, value string) { p.replace(p.m.headers[i].value, clean(value)) }
 
 // SetMaxForwards sets Max-Forwards, adding it if there is none.
-func (p *Patch) SetMaxForwards(n int) {
-	if p.m.first[MaxForwards] == 0 {
-		p.Prepend(MaxForwards, "Max-Forwards: "+strconv.Itoa(n))
+func (p *Patch) SetMaxForwards(n int) { p.setNumber(MaxForwards, n) }
+
+// SetMaxBreadth sets Max-Breadth (RFC 5393 section 5), adding it if there is none.
+func (p *Patch) SetMaxBreadth(n int) { p.setNumber(MaxBreadth, n) }
+
+func (p *Patch) setNumber(k Kind, n int) {
+	if p.m.first[k] == 0 {
+		p.Prepend(k, k.String()+": "+strconv.Itoa(n))
 		return
 	}
-	for i := range p.m.All(MaxForwards) { // all the same; see Parse
+	for i := range p.m.All(k) { // all the same; see Parse
 		p.SetValue(i, strconv.Itoa(n))
 	}
 }
