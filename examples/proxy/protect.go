@@ -25,6 +25,7 @@ func (p *Proxy) newGuard() (*guard.Guard, error) {
 	if !p.cfg.Security.Rate {
 		none := guard.Limit{Rate: -1}
 		gc.PerAddress, gc.PerNetwork, gc.Strangers = none, none, none
+		gc.ConnectionsPerNetwork, gc.Connections = none, none
 	}
 	return guard.New(gc)
 }
@@ -60,6 +61,11 @@ func (p *Proxy) trust(st *state) {
 		list = append(list, netip.PrefixFrom(a, a.BitLen()))
 	}
 	p.guard.SetTrusted(append(list, p.cfg.Security.Trusted...), time.Now())
+}
+
+// accept is the Accept of the transport.
+func (p *Proxy) accept(network string, remote netip.AddrPort) bool {
+	return p.guard.AdmitConnection(guard.Source{Addr: remote, Transport: network}, time.Now()) == guard.Served
 }
 
 // admit reports whether a message is served at all. It ends the connection of

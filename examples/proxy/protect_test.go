@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +86,50 @@ func TestProtect_Flood(t *testing.T) {
 			t.Errorf("nothing was limited: %+v", st)
 		}
 		x.Drain()
+	})
+}
+
+// TestProtect_Connections: who opens connections without end uses up neither the
+// time for handshakes nor what others have of connections. P-44 P-45.
+func TestProtect_Connections(t *testing.T) {
+	cert, key := certificate(t)
+	inWorld(t, fmt.Sprintf(streamsYAML, cert, key), func(w *world) {
+		ph := w.public("401", "a.test")
+		ph.at(w.a)               // so its address is known
+		var flood []*simnet.Host // five networks
+		for i := range 10 {
+			flood = append(flood, w.net.NewHost(netip.AddrFrom4([4]byte{198, 51, byte(i / 2), byte(1 + i)})))
+		}
+		var dials sync.WaitGroup
+		for i := range 3000 {
+			dials.Go(func() {
+				c, err := flood[i%len(flood)].Dial(w.Context(), noAddr, listenerOf("tls"))
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				io.Copy(io.Discard, c) // until the proxy has enough of it
+				c.Close()
+			})
+			if i%100 == 0 { // no more wait for Accept
+				time.Sleep(2 * time.Millisecond)
+			}
+		}
+		defer dials.Wait()
+		time.Sleep(10 * time.Millisecond)
+		if st := w.proxy.transport.Stats(); st.Accepted > 2100 || st.Unwanted != 3000-st.Accepted {
+			t.Errorf("%d of the flood were let in, %d not", st.Accepted, st.Unwanted)
+		}
+		pbx := w.over("tls", w.a.host, 0, "pbx", "a.test")
+		pbx.ask(pbx.call("OPTIONS", "sip:192.0.2.1"))
+		pbx.Status(200)
+		other := w.over("tls", ph.host, 0, "402", "a.test")
+		other.at(w.a)
+		pbx.Close()
+		other.Close()
+		if st := w.proxy.guard.Stats(); st.ConnectionsOverAll < 900 || st.ConnectionsOverNetwork != 0 {
+			t.Errorf("%+v", st)
+		}
 	})
 }
 

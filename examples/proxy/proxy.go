@@ -145,7 +145,7 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 		return err
 	}
 	if p.transport, err = transport.New(transport.Config{
-		Handler: (*handler)(p), Logger: log,
+		Handler: (*handler)(p), Accept: p.accept, Logger: log,
 		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName, Trace: p.newTrace(),
 	}); err != nil {
 		return err

@@ -87,11 +87,6 @@ func transportMetrics(take func() transport.Stats) prometheus.Collector {
 		}),
 		metrics.Gauge("transport_connections", "Connections that are open.", func(s S) uint64 { return s.Connections }),
 		metrics.Counter("transport_accepted_total", "Connections of others.", func(s S) uint64 { return s.Accepted }),
-		metrics.Counters("transport_refused_total", "Connections of others that were closed at once: too many, too many of one address, or the handshake failed.", []string{"reason"}, func(s S, put putFunc) {
-			put(float64(s.Refused), "limit")
-			put(float64(s.RefusedIP), "address_limit")
-			put(float64(s.Handshakes), "handshake")
-		}),
 		metrics.Counter("transport_dials_total", "Connections that the proxy tried to open.", func(s S) uint64 { return s.Dialed }),
 		metrics.Counter("transport_dial_errors_total", "Connections that the proxy could not open.", func(s S) uint64 { return s.DialErrors }),
 		metrics.Counters("transport_closed_total", "Connections that the proxy closed.", []string{"reason"}, func(s S, put putFunc) {
@@ -116,20 +111,31 @@ func guardMetrics(take func() guard.Stats) prometheus.Collector {
 	)
 }
 
-// dropped is what has to do with messages that nobody looked at.
+// dropped is what has to do with messages that nobody looked at, and connections
+// that nobody let in.
 type dropped struct {
 	transport transport.Stats
 	guard     guard.Stats
 }
 
 func droppedMetrics(take func() dropped) prometheus.Collector {
-	return metrics.Source(take, metrics.Counters("packets_dropped_total", "Messages that were turned away before they were looked at.", []string{"reason"}, func(s dropped, put putFunc) {
-		put(float64(s.guard.OverAddress+s.guard.OverNetwork+s.guard.OverStrangers), "rate")
-		put(float64(s.guard.Banned), "banned")
-		put(float64(s.guard.Overloaded), "overload")
-		put(float64(s.transport.Garbage), "garbage")
-		put(float64(s.transport.NUL), "nul")
-	}))
+	return metrics.Source(take,
+		metrics.Counters("packets_dropped_total", "Messages that were turned away before they were looked at.", []string{"reason"}, func(s dropped, put putFunc) {
+			put(float64(s.guard.OverAddress+s.guard.OverNetwork+s.guard.OverStrangers), "rate")
+			put(float64(s.guard.Banned), "banned")
+			put(float64(s.guard.Overloaded), "overload")
+			put(float64(s.transport.Garbage), "garbage")
+			put(float64(s.transport.NUL), "nul")
+		}),
+		metrics.Counters("transport_refused_total", "Connections of others that were closed at once: too many, of all or of one address, too many a second, of all or of one network, a ban, or the handshake failed.", []string{"reason"}, func(s dropped, put putFunc) {
+			put(float64(s.transport.Refused), "limit")
+			put(float64(s.transport.RefusedIP), "address_limit")
+			put(float64(s.guard.ConnectionsOverAll), "rate")
+			put(float64(s.guard.ConnectionsOverNetwork), "network_rate")
+			put(float64(s.guard.ConnectionsBanned), "banned")
+			put(float64(s.transport.Handshakes), "handshake")
+		}),
+	)
 }
 
 func callMetrics(take func() acct.Stats) prometheus.Collector {

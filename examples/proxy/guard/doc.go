@@ -3,6 +3,10 @@
 // and sheds load before queues grow. It has no sockets and reads no messages;
 // the program asks it, and does what it says:
 //
+//	if g.AdmitConnection(src, now) != guard.Served { // each one, before its handshake
+//		return
+//	}
+//	…
 //	switch g.Admit(src, now) { // each message, before anything is kept for it
 //	case guard.Limited, guard.Banned:
 //		return
@@ -38,11 +42,12 @@
 //
 // # What it costs
 //
-// A message allocates nothing. It takes no lock while less than half of its limit
-// is used, and later one that it shares with others. Some megabytes hold
-// everything, whoever sends how much from how many addresses: the limits are
-// arrays, indexed by hashes that nobody outside can foresee; known addresses,
-// offenders and bans come with proof only, and are so many at most.
+// Nothing is allocated for a message or a connection. A message takes no lock while
+// less than half of its limit is used, and later one that it shares with others, as
+// a connection always does. Some megabytes hold everything, whoever sends how much
+// from how many addresses: the limits are arrays, indexed by hashes that nobody
+// outside can foresee; known addresses, offenders and bans come with proof only, and
+// are so many at most.
 //
 // # Time
 //

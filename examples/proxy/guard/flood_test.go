@@ -182,6 +182,7 @@ func TestFlood_MemoryIsBounded(t *testing.T) {
 		src := guard.Source{Addr: address(i), Transport: "udp"}
 		g.Admit(src, now)
 		g.AdmitNew(src, "call", now)
+		g.AdmitConnection(src, now)
 		g.Failed(src, guard.Malformed, now)
 		g.Registered(src, refused, now)
 	}
@@ -220,6 +221,7 @@ func TestGuard_Concurrent(t *testing.T) {
 				src := guard.Source{Addr: address(i % 50), Transport: []string{"udp", "tcp"}[k%2]}
 				g.Admit(src, now)
 				g.AdmitNew(src, "call", now)
+				g.AdmitConnection(src, now)
 				g.Failed(src, guard.Malformed, now)
 				g.Registered(src, guard.Registration{Status: 200, Until: now.Add(time.Hour)}, now)
 				p := netip.PrefixFrom(src.Addr.Addr(), 24)

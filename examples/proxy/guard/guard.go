@@ -22,6 +22,14 @@ type Config struct {
 	// what a flood from forged addresses comes to, of which one PBX may get all. A
 	// quarter of the burst is for those who were refused and ask again.
 	Strangers Limit
+	// ConnectionsPerNetwork limits the connections that an IPv4 /24 or an IPv6 /48
+	// opens, and those of each known address for itself; 100 a second with a burst
+	// of 1,000 if zero.
+	ConnectionsPerNetwork Limit
+	// Connections limits those of all together that are neither trusted nor known;
+	// 500 a second with a burst of 2,000 if zero, which is what a processor does of
+	// TLS handshakes beside its work.
+	Connections Limit
 
 	// Failures within Window earn a ban; 10 within 5 minutes if 0. A negative
 	// number is never reached.
@@ -62,6 +70,8 @@ type Guard struct {
 	networks  limiter
 	strangers tokens // of all of them
 	waiting   waiting
+	arrivals  limiter // connections
+	newcomers tokens  // the same, of all strangers
 	reports   reports
 
 	known      *known
@@ -81,6 +91,8 @@ func New(cfg Config) (*Guard, error) {
 	g.addresses.buckets = newBuckets(16)
 	g.networks.buckets = newBuckets(16)
 	g.strangers.bucket = new(bucket)
+	g.arrivals.buckets = newBuckets(16)
+	g.newcomers.bucket = new(bucket)
 	g.reports = newReports()
 	g.known = newKnown()
 	g.challenges.hasher, g.waiting.hasher = g.hasher, g.hasher
@@ -100,6 +112,8 @@ func (g *Guard) configure(cfg Config) error {
 	limit(&g.addresses.rate, "PerAddress", cfg.PerAddress, Limit{20, 200})
 	limit(&g.networks.rate, "PerNetwork", cfg.PerNetwork, Limit{100, 1_000})
 	limit(&g.strangers.rate, "Strangers", cfg.Strangers, Limit{500, 1_000})
+	limit(&g.arrivals.rate, "ConnectionsPerNetwork", cfg.ConnectionsPerNetwork, Limit{100, 1_000})
+	limit(&g.newcomers.rate, "Connections", cfg.Connections, Limit{500, 2_000})
 	if cfg.Failures == 0 {
 		cfg.Failures = 10
 	}

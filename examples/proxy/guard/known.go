@@ -16,8 +16,9 @@ type known struct {
 
 // acquaintance is a known address.
 type acquaintance struct {
-	bucket bucket       // its limit, which it shares with nobody
-	until  atomic.Int64 // the end of its last binding
+	bucket      bucket       // its limit, which it shares with nobody
+	connections bucket       // likewise
+	until       atomic.Int64 // the end of its last binding
 }
 
 const maxKnown = 65_536

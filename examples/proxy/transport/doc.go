@@ -47,8 +47,9 @@
 // stream, a WebSocket's Ping and a STUN Binding request are answered (RFC 5626
 // section 4.4, RFC 7118 section 6), with hardly more than was sent. Streams of
 // all kinds have the same [Limits] in number, time and bytes, from their first
-// handshake on. No datagram and no read error ends a listener, and a panic of
-// the handler ends nothing.
+// handshake on; how many come in a second is for [Config].Accept to bound. No
+// datagram and no read error ends a listener, and a panic of the handler ends
+// nothing.
 //
 // # Shutdown
 //

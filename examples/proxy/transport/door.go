@@ -34,7 +34,8 @@ func (d *door) accept(ctx context.Context) error {
 	}
 }
 
-// admit serves a connection, or closes it if there are too many.
+// admit serves a connection, or closes it if it is not wanted or there are too
+// many.
 func (d *door) admit(c net.Conn) {
 	l := d.layer
 	if c, ok := c.(*net.TCPConn); ok {
@@ -43,6 +44,11 @@ func (d *door) admit(c net.Conn) {
 	s, err := newAccepted(l, d.network, c)
 	if err != nil { // the peer is gone already
 		l.count.acceptErrors.Add(1)
+		c.Close()
+		return
+	}
+	if !l.cfg.Accept(d.network, s.remote) {
+		l.count.unwanted.Add(1)
 		c.Close()
 		return
 	}

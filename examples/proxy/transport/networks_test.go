@@ -367,3 +367,30 @@ func TestStreams_ConnectionLimits(t *testing.T) {
 		}
 	})
 }
+
+// R49: a connection that is not wanted is closed before anything is done for it,
+// on every listener.
+func TestStreams_Accept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := map[string]int{}
+		lab := newFullLab(t, transport.Config{Accept: func(network string, remote netip.AddrPort) bool {
+			asked[network]++
+			return remote.Addr() != netip.MustParseAddr("198.51.100.7")
+		}})
+		bad, good := lab.newHost("198.51.100.7"), lab.newHost("198.51.100.8")
+		for network := range streams {
+			if _, closed := lab.connectRaw(network, bad, 0).bytes(); !closed {
+				t.Errorf("%s: it is open", network)
+			}
+			if _, closed := lab.connectRaw(network, good, 0).bytes(); closed {
+				t.Errorf("%s: the other one is closed", network)
+			}
+			if asked[network] != 2 {
+				t.Errorf("%s: asked %d times", network, asked[network])
+			}
+		}
+		if s, n := lab.layer.Stats(), uint64(len(streams)); s.Unwanted != n || s.Accepted != n || s.Handshakes != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}

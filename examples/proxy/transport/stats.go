@@ -24,6 +24,7 @@ type Stats struct {
 	Accepted    uint64 // streams
 	Refused     uint64 // accepted streams over Limits.Connections
 	RefusedIP   uint64 // accepted streams over Limits.PerIP
+	Unwanted    uint64 // streams that Config.Accept did not let in
 	Handshakes  uint64 // accepted streams closed with ErrHandshake
 	Dialed      uint64 // streams, successful or not
 	DialErrors  uint64
@@ -36,11 +37,11 @@ type Stats struct {
 
 // counters is what Stats is made of.
 type counters struct {
-	received, faults, sent, sendErrors, panics              atomic.Uint64
-	dropped                                                 [numKinds]atomic.Uint64
-	readErrors, acceptErrors                                atomic.Uint64
-	accepted, refused, refusedIP, dialed, dialErrors, pongs atomic.Uint64
-	handshakes, idle, slow, overflows, writeErrors          atomic.Uint64
+	received, faults, sent, sendErrors, panics               atomic.Uint64
+	dropped                                                  [numKinds]atomic.Uint64
+	readErrors, acceptErrors                                 atomic.Uint64
+	accepted, refused, refusedIP, dialed, dialErrors, pongs  atomic.Uint64
+	unwanted, handshakes, idle, slow, overflows, writeErrors atomic.Uint64
 }
 
 // Stats returns the counts. Taken while messages flow, they need not add up.
@@ -62,6 +63,7 @@ func (l *Layer) Stats() Stats {
 		Accepted:     c.accepted.Load(),
 		Refused:      c.refused.Load(),
 		RefusedIP:    c.refusedIP.Load(),
+		Unwanted:     c.unwanted.Load(),
 		Handshakes:   c.handshakes.Load(),
 		Dialed:       c.dialed.Load(),
 		DialErrors:   c.dialErrors.Load(),

@@ -95,6 +95,10 @@ type Config struct {
 	// may use our WebSockets; nil lets all. Clients that are no browsers need not
 	// say where they come from, and are let in. It must not block.
 	Origin func(origin string) bool
+	// Accept reports whether a connection to a listener of network is let in; nil
+	// lets all. It is asked before anything is done for that, handshakes included,
+	// one connection of a listener after the other, and must not block.
+	Accept func(network string, remote netip.AddrPort) bool
 	// DialContext opens the connections of "tcp", its network, and "tls"; nil uses
 	// [net.Dialer]. The address of local is the source address to use, its port is
 	// 0; it is the zero AddrPort if the kernel shall choose.
@@ -177,6 +181,9 @@ func (c *Config) complete() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Accept == nil {
+		c.Accept = func(string, netip.AddrPort) bool { return true }
 	}
 	if c.DialContext == nil {
 		c.DialContext = dialContext
