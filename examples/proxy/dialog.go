@@ -168,6 +168,7 @@ func (p *Proxy) mayReach(began proof, fromPBX bool, pbx []*tenant.Tenant, to loc
 func (p *Proxy) forwardOfPhone(c *relay.Context, targets [][]relay.Target) {
 	t, st := &targets[0][0], p.state.Load()
 	plan, of := relay.Plan{Targets: targets}, st.tenants.Candidates(farEnd(t).Remote)
+	t.TCP = st.mayTCP[t.Remote]
 	t.Edit = p.phoneEdit(c, st.sdpOf(of), len(of) == 0)
 	if len(of) == 0 { // a stranger and a phone that it rang: aliases are all they have
 		plan.Answer = p.phoneAnswers(c.Message.Method, natfix.SDPOff, true)

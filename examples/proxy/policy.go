@@ -262,7 +262,9 @@ func (p *Proxy) destinations(st *state, choose chooser, d *route.Decision, m *si
 			local = p.names.bySocket(ds[i].Socket)
 		}
 		if h, ok := st.hops[ds[i].URI]; ok { // else its name has no address
-			all = append(all, relay.Target{Network: h.network, Remote: h.remote, Local: local.addr, Context: &ds[i]})
+			// A REGISTER stays: a PBX may take the connection for the phone's address.
+			tcp := m.Method != "REGISTER" && st.mayTCP[h.remote]
+			all = append(all, relay.Target{Network: h.network, Remote: h.remote, TCP: tcp, Local: local.addr, Context: &ds[i]})
 		}
 	}
 	if len(all) == 0 {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -57,6 +59,7 @@ type Proxy struct {
 	pending     *pending
 	dns         mysqltenant.Resolver
 	dialHEP     func(ctx context.Context, to string) (io.WriteCloser, error)
+	dial        dialContext
 	sets        *dispatcher.Dispatcher
 	source      *source
 	transitions *transitions
@@ -98,6 +101,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		dns:      resolver.Resolver{},
 		ceilings: guard.NewCeilings(),
 		dialHEP:  hep.Dial,
+		dial:     transport.DialContext,
 	}
 	p.ambiguity.Store(new(ambiguity))
 	if err := p.build(ctx); err != nil {
@@ -145,14 +149,14 @@ func (p *Proxy) build(ctx context.Context) (err error) {
 		return err
 	}
 	if p.transport, err = transport.New(transport.Config{
-		Handler: (*handler)(p), Accept: p.accept, Logger: log,
+		Handler: (*handler)(p), Accept: p.accept, DialContext: p.dialContext, Logger: log,
 		ServerTLS: p.secure.server(), ClientTLS: p.secure.client, ServerName: p.serverName, Trace: p.newTrace(),
 	}); err != nil {
 		return err
 	}
 	if p.relay, err = relay.New(relay.Config{
 		Policy: p, Network: p.transport, Own: p.names.isOwn, SentBy: p.names.of, Observe: p.metrics.Observe, Logger: log,
-		T1: cfg.Timers.T1, T2: cfg.Timers.T2, NoReply: cfg.Timers.Branch, TimerC: cfg.Timers.C,
+		UDPMTU: cfg.Dispatcher.UDPMTU, T1: cfg.Timers.T1, T2: cfg.Timers.T2, NoReply: cfg.Timers.Branch, TimerC: cfg.Timers.C,
 	}); err != nil {
 		return err
 	}
@@ -294,3 +298,10 @@ func (p *Proxy) LookupContact(ctx context.Context, contact location.AOR) ([]loca
 func (p *Proxy) Pending(aor location.AOR) bool { return p.pending.has(aor) }
 
 var _ route.Bindings = (*Proxy)(nil)
+
+// dialContext is the DialContext of the transport.
+type dialContext func(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error)
+
+func (p *Proxy) dialContext(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
+	return p.dial(ctx, network, local, remote)
+}

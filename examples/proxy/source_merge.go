@@ -120,14 +120,14 @@ func (m *merger) addDestinations(list []dispatcher.Destination) {
 	indices, paths := map[place]int{}, []string{}
 	for i, t := range m.cfg.Tenants {
 		for j, d := range t.Destinations {
-			indices[place{t.SetID, d.URI}] = len(paths)
+			indices[place{t.SetID, d.URI.Place()}] = len(paths)
 			paths = append(paths, fmt.Sprintf("tenants[%d].destinations[%d]", i, j))
 		}
 	}
 	for _, d := range list {
 		var uri config.URI // what cannot be in the file has none
 		_ = uri.UnmarshalText([]byte(d.URI))
-		i, ok := indices[place{d.SetID, uri}]
+		i, ok := indices[place{d.SetID, uri.Place()}]
 		if !ok {
 			m.destinations = append(m.destinations, d)
 			continue

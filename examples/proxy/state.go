@@ -20,10 +20,11 @@ import (
 // changed, replaced as a whole.
 type state struct {
 	tenants     *tenant.Table
-	order       dispatcher.Policy // how the PBXes of a set are ordered
-	key         dispatcher.Key    // what a PBX of a set is chosen by
-	hops        map[string]hop    // where a member of a set is, by its URI
-	rows        map[string]bool   // URIs of members that are as they are written
+	order       dispatcher.Policy       // how the PBXes of a set are ordered
+	key         dispatcher.Key          // what a PBX of a set is chosen by
+	hops        map[string]hop          // where a member of a set is, by its URI
+	rows        map[string]bool         // URIs of members that are as they are written
+	mayTCP      map[netip.AddrPort]bool // members over UDP whose URIs do not insist on that
 	named       map[hostPort][]*tenant.Tenant
 	serverNames map[netip.AddrPort]string // of PBXes that are known by name
 	targets     map[mysqltenant.Name][]mysqltenant.Target
@@ -55,6 +56,7 @@ func (f *fleet) newState() (*state, []problem, error) {
 		order:       f.cfg.Dispatcher.Algorithm.Policy(),
 		key:         f.cfg.Dispatcher.Algorithm.Key(),
 		hops:        map[string]hop{},
+		mayTCP:      map[netip.AddrPort]bool{},
 		rows:        map[string]bool{},
 		serverNames: map[netip.AddrPort]string{},
 		targets:     f.targets,
@@ -71,7 +73,11 @@ func (f *fleet) newState() (*state, []problem, error) {
 	}
 	for i := range f.members {
 		if e, err := endpointOf(f.members[i].URI); err == nil && e.addr.IsValid() {
-			st.hops[f.members[i].URI] = hop{e.network, netip.AddrPortFrom(e.addr, e.port)}
+			h := hop{e.network, netip.AddrPortFrom(e.addr, e.port)}
+			st.hops[f.members[i].URI] = h
+			if may, known := st.mayTCP[h.remote]; e.network == "udp" && (may || !known) {
+				st.mayTCP[h.remote] = !e.explicit
+			}
 		}
 	}
 	for source, tenants := range table.SharedSources() {
@@ -187,6 +193,8 @@ type endpoint struct {
 	addr    netip.Addr
 	host    string // canonical
 	port    uint16
+
+	explicit bool // the URI names the transport
 }
 
 func endpointOf(uri string) (endpoint, error) {
@@ -195,6 +203,7 @@ func endpointOf(uri string) (endpoint, error) {
 		return endpoint{}, err
 	}
 	e := endpoint{network: networkOf(u), port: portOf(u)}
+	_, e.explicit = u.Param("transport")
 	if e.network != "udp" && e.network != "tcp" && e.network != "tls" {
 		return endpoint{}, fmt.Errorf("%s: no way to reach it: %w", uri, errors.ErrUnsupported)
 	}

@@ -107,13 +107,14 @@ func kinds(problems []problem) (all []string) {
 
 func TestEndpointOf(t *testing.T) {
 	for uri, want := range map[string]endpoint{
-		"sip:10.0.0.1":                    {"udp", addr("10.0.0.1"), "10.0.0.1", 5060},
-		"sip:10.0.0.1:5070;transport=TCP": {"tcp", addr("10.0.0.1"), "10.0.0.1", 5070},
-		"sip:[FD00::1]":                   {"udp", addr("fd00::1"), "fd00::1", 5060},
-		"sip:[::ffff:10.0.0.1]":           {"udp", addr("10.0.0.1"), "::ffff:10.0.0.1", 5060},
-		"sip:PBX.test.:5080":              {"udp", netip.Addr{}, "pbx.test", 5080},
-		"sips:10.0.0.1":                   {"tls", addr("10.0.0.1"), "10.0.0.1", 5061},
-		"sip:10.0.0.1;transport=tls":      {"tls", addr("10.0.0.1"), "10.0.0.1", 5061},
+		"sip:10.0.0.1":                    {"udp", addr("10.0.0.1"), "10.0.0.1", 5060, false},
+		"sip:10.0.0.1:5070;transport=TCP": {"tcp", addr("10.0.0.1"), "10.0.0.1", 5070, true},
+		"sip:[FD00::1]":                   {"udp", addr("fd00::1"), "fd00::1", 5060, false},
+		"sip:[::ffff:10.0.0.1]":           {"udp", addr("10.0.0.1"), "::ffff:10.0.0.1", 5060, false},
+		"sip:10.0.0.1;transport=udp":      {"udp", addr("10.0.0.1"), "10.0.0.1", 5060, true},
+		"sip:PBX.test.:5080":              {"udp", netip.Addr{}, "pbx.test", 5080, false},
+		"sips:10.0.0.1":                   {"tls", addr("10.0.0.1"), "10.0.0.1", 5061, false},
+		"sip:10.0.0.1;transport=tls":      {"tls", addr("10.0.0.1"), "10.0.0.1", 5061, true},
 	} {
 		if got, err := endpointOf(uri); err != nil || got != want {
 			t.Errorf("%s leads to %v, %v; want %v", uri, got, err, want)

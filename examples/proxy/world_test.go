@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -111,6 +112,9 @@ func (w *world) start() {
 	p, err := newProxy(w.Context(), w.cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		w.Fatal(err)
+	}
+	p.dial = func(ctx context.Context, _ string, local, remote netip.AddrPort) (net.Conn, error) {
+		return w.host.Dial(ctx, local, remote)
 	}
 	if w.table != nil {
 		w.table.under(p)

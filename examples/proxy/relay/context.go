@@ -18,6 +18,7 @@ type Target struct {
 	Flow          transport.Flow
 	Network       string // "udp", "tcp"; only with Remote
 	Local, Remote netip.AddrPort
+	TCP           bool // for "udp": Remote may take TCP as well, see [Config].UDPMTU
 
 	RequestURI string // becomes the Request-URI; "" keeps it
 	Route      string // value of a Route to put on top, such as a Path; "" for none
@@ -27,7 +28,8 @@ type Target struct {
 	RouteParams string // in place of those of the [Plan]; "" for these
 }
 
-// Edit changes a request on its way out on f. It must not keep p.
+// Edit changes a request on its way out on f. It must not keep p, and may be called
+// again for another flow.
 type Edit func(f transport.Flow, p *sipmsg.Patch)
 
 // Plan says how a request is forwarded.
@@ -147,6 +149,8 @@ type branch struct {
 	status   int     // final status; with msg nil one of our own
 	accepted bool    // with a 2xx
 	hungUp   bool    // see hangUp
+	unwanted bool    // canceled
+	breadth  int     // Max-Breadth of its request
 	attempt  Attempt // nil if nobody wants to know
 	reported bool    // to attempt
 }

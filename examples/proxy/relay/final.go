@@ -83,6 +83,7 @@ func (c *Context) done(r Result) {
 func (c *Context) cancelBranches(reasons ...string) {
 	for _, b := range c.branches {
 		if b.client != nil && (!b.ended || b.gaveUp) {
+			b.unwanted = true
 			b.client.Cancel(reasons...)
 		}
 	}

@@ -56,24 +56,44 @@ func (c *Context) next() {
 
 // branch sends the request to t.
 func (c *Context) branch(t *Target, breadth int) {
-	b := &branch{ctx: c, target: t}
+	b := &branch{ctx: c, target: t, breadth: breadth}
 	c.branches = append(c.branches, b)
 	if c.plan.Begin != nil {
 		b.attempt = c.plan.Begin(t)
 	}
-	f, err := c.open(t)
-	if err == nil {
-		id := c.newBranch()
-		b.client, err = c.relay.tx.Request(f, c.server.Method(), id, c.request(t, f, id, breadth), b)
-	}
-	if err != nil {
+	if err := b.send(); err != nil {
 		b.report(0, err)
 		c.localEnd(b, statusOf(err))
 		return
 	}
 	c.relay.counters.forwarded.Add(1)
 	c.live++
-	b.await(c.relay.cfg.NoReply)
+}
+
+// send sends the request to the target.
+func (b *branch) send() error {
+	c, t := b.ctx, b.target
+	f, err := c.open(t)
+	if err != nil {
+		return err
+	}
+	id := c.newBranch()
+	text := c.request(t, f, id, b.breadth)
+	if g, ok := c.relay.wider(t, len(text)); ok {
+		if b.sendOn(g, id, c.request(t, g, id, b.breadth)) == nil {
+			return nil
+		}
+		c.relay.refusers.add(t.Remote) // it was refused already, or takes no more
+	}
+	return b.sendOn(f, id, text)
+}
+
+func (b *branch) sendOn(f transport.Flow, id string, text []byte) (err error) {
+	r := b.ctx.relay
+	if b.client, err = r.tx.Request(f, b.ctx.server.Method(), id, text, b); err == nil {
+		b.await(r.cfg.NoReply)
+	}
+	return err
 }
 
 // await sets the branch's timer; 0 stops it.
@@ -211,7 +231,8 @@ func (c *Context) pass(b *branch, m *sipmsg.Message, extra ...string) bool {
 
 // failed ends a branch that will have no response, or none that can be used.
 func (c *Context) failed(b *branch, err error) {
-	if b.ended {
+	refused := c.relay.refusedTCP(b.target, err)
+	if b.ended || refused && !b.unwanted && b.send() == nil {
 		return
 	}
 	b.report(0, err)

@@ -57,6 +57,11 @@ type Config struct {
 	// leave on f: host or host:port. The local address of f if nil.
 	SentBy func(f transport.Flow) string
 
+	// UDPMTU is how many bytes a request may have that goes over UDP to a [Target]
+	// that may take TCP; what is larger goes over TCP, and over UDP all the same if
+	// no connection can be opened (RFC 3261 section 18.1.1). No limit if 0.
+	UDPMTU int
+
 	T1, T2  time.Duration // of RFC 3261 section 17; 500ms and 4s if 0
 	NoReply time.Duration // without any answer the next target is tried; 8s if 0
 	TimerC  time.Duration // an INVITE may ring so long (section 16.6 step 11); 185s if 0
@@ -76,6 +81,7 @@ type Relay struct {
 	log      *slog.Logger
 	seed     maphash.Seed
 	dialogs  dialogs
+	refusers refusers
 	counters counters
 }
 
@@ -115,6 +121,9 @@ func New(cfg Config) (*Relay, error) {
 	if cfg.T1 < 0 || cfg.T2 < 0 || cfg.NoReply < 0 || cfg.TimerC < 0 {
 		faults = append(faults, errors.New("relay: negative timer"))
 	}
+	if cfg.UDPMTU < 0 {
+		faults = append(faults, errors.New("relay: negative UDPMTU"))
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
@@ -128,6 +137,7 @@ func New(cfg Config) (*Relay, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Relay{cfg: cfg, log: cfg.Logger, seed: maphash.MakeSeed()}
+	r.refusers.until = map[netip.AddrPort]time.Time{}
 	r.dialogs.flows = map[uint64]transport.Flow{}
 	var err error
 	if r.tx, err = transaction.New(transaction.Config{User: (*user)(r), T1: cfg.T1, T2: cfg.T2}); err != nil {

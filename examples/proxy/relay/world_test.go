@@ -25,6 +25,8 @@ var (
 	noAddr    netip.AddrPort
 )
 
+const udpMTU = 1300
+
 // world is a relay on a network with a phone, and PBXs that tests add. It
 // routes as the test says.
 type world struct {
@@ -74,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	w.host = w.net.NewHost(proxyAddr.Addr())
 	w.phones, w.pbx = w.net.NewHost(phoneAddr), w.net.NewHost(pbxAddr)
 	var err error
-	w.relay, err = relay.New(relay.Config{Policy: policy{w}, Network: network{w}, Own: w.isOwn, SentBy: w.nameOf, Observe: w.observe})
+	w.relay, err = relay.New(relay.Config{Policy: policy{w}, Network: network{w}, Own: w.isOwn, SentBy: w.nameOf, Observe: w.observe, UDPMTU: udpMTU})
 	must(t, err)
 	w.transport, err = transport.New(transport.Config{
 		Handler: tap{w.relay, w},

@@ -34,7 +34,7 @@ func (l *Layer) Find(network string, local, remote netip.AddrPort) (Flow, bool) 
 // Dial is [Layer.Find], and opens the connection if "tcp" or "tls" has none.
 // The connection gets the source address of local, if that is a host's, and a
 // port of its own. If it cannot be opened within [Limits].Dial, TLS included,
-// the handler is told by Closed. The flow can be sent on meanwhile: the messages
+// the handler is told by Closed, with [ErrDial]. The flow can be sent on meanwhile: the messages
 // wait. Calls for one target share one connection, which may be one that the
 // peer opened, but not with TLS: the peer has not proved who it is.
 //

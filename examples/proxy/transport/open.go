@@ -26,7 +26,7 @@ func (s *stream) open(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ErrClosed
 	case s.dialed:
-		return fmt.Errorf("transport: %w", err)
+		return fmt.Errorf("%w: %w", ErrDial, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return ErrSlow
 	}
@@ -119,8 +119,9 @@ func (s *stream) setReady() {
 	s.ready = true
 }
 
-// dialContext is the default of Config.DialContext.
-func dialContext(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
+// DialContext is the default of [Config].DialContext. The error is that of
+// [net.Dialer]. Concurrent calls are safe.
+func DialContext(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: keepAlive, Control: controlTCP}
 	if local.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(local)

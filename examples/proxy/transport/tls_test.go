@@ -114,7 +114,7 @@ func TestTLS_DialSilent(t *testing.T) {
 		time.Sleep(3*time.Second - time.Nanosecond)
 		lab.expect()
 		time.Sleep(time.Nanosecond)
-		lab.expect("closed: transport: context deadline exceeded")
+		lab.expect("closed: transport: no connection: context deadline exceeded")
 		if s := lab.layer.Stats(); s.DialErrors != 1 || s.SendErrors != 1 || s.Connections != 0 {
 			t.Errorf("stats %+v", s)
 		}

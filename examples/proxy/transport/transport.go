@@ -33,6 +33,8 @@ var (
 	ErrGarbage = errors.New("transport: not SIP")
 	// ErrWebSocket closes a stream whose peer breaks RFC 6455.
 	ErrWebSocket = errors.New("transport: WebSocket")
+	// ErrDial ends a stream that could not be opened.
+	ErrDial = errors.New("transport: no connection")
 	// ErrReplaced closes an accepted stream when another comes with the same
 	// addresses: the peer has lost the old one and opened a new one.
 	ErrReplaced = errors.New("transport: the peer connected again")
@@ -99,8 +101,8 @@ type Config struct {
 	// lets all. It is asked before anything is done for that, handshakes included,
 	// one connection of a listener after the other, and must not block.
 	Accept func(network string, remote netip.AddrPort) bool
-	// DialContext opens the connections of "tcp", its network, and "tls"; nil uses
-	// [net.Dialer]. The address of local is the source address to use, its port is
+	// DialContext opens the connections of "tcp", its network, and "tls"; nil is
+	// [DialContext], which uses [net.Dialer]. The address of local is the source address to use, its port is
 	// 0; it is the zero AddrPort if the kernel shall choose.
 	DialContext func(ctx context.Context, network string, local, remote netip.AddrPort) (net.Conn, error)
 	// Trace is told of each message as it arrives, before it is read, so of what
@@ -186,7 +188,7 @@ func (c *Config) complete() error {
 		c.Accept = func(string, netip.AddrPort) bool { return true }
 	}
 	if c.DialContext == nil {
-		c.DialContext = dialContext
+		c.DialContext = DialContext
 	}
 	l := &c.Limits
 	errs = append(errs,

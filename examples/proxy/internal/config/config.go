@@ -103,6 +103,7 @@ type Dispatcher struct {
 	Fall       int                  `yaml:"fall"`     // failures in a row that take a destination down
 	Rise       int                  `yaml:"rise"`     // successes in a row that bring it back
 	AllDown    AllDown              `yaml:"all_down"`
+	UDPMTU     int                  `yaml:"udp_mtu"`     // what is larger goes over TCP if it can; 0: all over UDP
 	WriteState bool                 `yaml:"write_state"` // write states to the table dispatcher
 	Webhook    WebURL               `yaml:"webhook"`     // gets what goes down and comes back; empty: nobody
 }

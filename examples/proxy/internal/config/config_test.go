@@ -198,6 +198,7 @@ func TestParse_Values(t *testing.T) {
 		{"algorithm by number", `dispatcher: {algorithm: 4, probe: never, interval: 0s}`, func(c *config.Config) {
 			c.Dispatcher.Algorithm, c.Dispatcher.Probe, c.Dispatcher.Interval = dispatcher.RoundRobin, config.ProbeNever, 0
 		}},
+		{"large requests", `dispatcher: {udp_mtu: 1300}`, func(c *config.Config) { c.Dispatcher.UDPMTU = 1300 }},
 		{"algorithm 0", `dispatcher: {algorithm: 0}`, func(c *config.Config) { c.Dispatcher.Algorithm = dispatcher.HashCallID }},
 		{"booleans", `acct: {to: off, failed: no}`, func(c *config.Config) { c.Acct.To, c.Acct.Failed = config.AcctOff, false }},
 		{"calls in a file", "cache: {spool: /var/spool/x}\nacct: {to: json, file: /var/log/calls.json, file_mb: 1, file_keep: 7}", func(c *config.Config) {
@@ -255,7 +256,7 @@ func TestParse_URI(t *testing.T) {
 		{"sip:PBX.test", config.URI{Host: "pbx.test", Transport: config.UDP}, "sip:pbx.test"},
 		{"sip:pbx.test;transport=tls", config.URI{Host: "pbx.test", Transport: config.TLS}, "sip:pbx.test;transport=tls"},
 		{"sip:[fd00::a];transport=tls", config.URI{Host: "fd00::a", Port: 5061, Transport: config.TLS}, "sip:[fd00::a]:5061;transport=tls"},
-		{"sip:[fd00::a]:5080;transport=udp", config.URI{Host: "fd00::a", Port: 5080, Transport: config.UDP}, "sip:[fd00::a]:5080"},
+		{"sip:[fd00::a]:5080;transport=udp", config.URI{Host: "fd00::a", Port: 5080, Transport: config.UDP, Explicit: true}, "sip:[fd00::a]:5080;transport=udp"},
 	}
 	for _, tt := range tests {
 		var got config.URI

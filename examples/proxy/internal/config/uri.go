@@ -11,11 +11,19 @@ import (
 	"github.com/sipward/sipward/location"
 )
 
-// URI is the SIP URI of a PBX. URIs that mean the same are equal.
+// URI is the SIP URI of a PBX. Those that mean the same are equal, but for Explicit.
 type URI struct {
 	Host      string // canonical; an IPv6 address has no brackets
 	Port      uint16 // of an address the transport's default if the text has none, of a name 0
 	Transport Transport
+	Explicit  bool // UDP, because the text says so
+}
+
+// Place returns where u leads, without how the text says it: those of URIs that
+// lead to the same place are equal.
+func (u URI) Place() URI {
+	u.Explicit = false
+	return u
 }
 
 // Addr returns the host if it is an IP address and not a name.
@@ -25,13 +33,13 @@ func (u URI) Addr() (a netip.Addr, ok bool) {
 }
 
 // String returns "sip:host:port", or "sip:host" without a port, followed by the
-// transport if it is not UDP.
+// transport if it is not UDP or is explicit.
 func (u URI) String() string {
 	s := "sip:" + u.Host
 	if u.Port != 0 {
 		s = "sip:" + net.JoinHostPort(u.Host, strconv.Itoa(int(u.Port)))
 	}
-	if u.Transport != UDP {
+	if u.Transport != UDP || u.Explicit {
 		s += ";transport=" + string(u.Transport)
 	}
 	return s
@@ -65,6 +73,7 @@ func (u *URI) UnmarshalText(text []byte) error {
 	if out.Transport, err = transportOf(p.Params); err != nil {
 		return err
 	}
+	out.Explicit = out.Transport == UDP && p.Params != ""
 	if _, isAddr := out.Addr(); isAddr && out.Port == 0 { // what a name has, DNS says
 		out.Port = out.Transport.DefaultPort()
 	}

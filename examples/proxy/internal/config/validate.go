@@ -3,6 +3,7 @@ package config
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -225,10 +226,14 @@ func (v *validator) numbers() {
 		{"acct.file_keep", v.Acct.FileKeep, 0},
 		{"dispatcher.fall", v.Dispatcher.Fall, 1},
 		{"dispatcher.rise", v.Dispatcher.Rise, 1},
+		{"dispatcher.udp_mtu", v.Dispatcher.UDPMTU, 0},
 	} {
 		if n.value < n.min {
 			v.fault(n.path, "%d is less than %d", n.value, n.min)
 		}
+	}
+	if v.Dispatcher.UDPMTU > 0 && !slices.ContainsFunc(v.Listen, func(l Listener) bool { return l.Transport == TCP }) {
+		v.fault("dispatcher.udp_mtu", "needs a listener for tcp, where a PBX sends what follows in a dialog")
 	}
 }
 
@@ -329,14 +334,14 @@ func (v *validator) destinations(path string, list []Destination) {
 	seen := map[URI]string{}
 	for i, d := range list {
 		p := index(path, i)
-		first, dup := seen[d.URI]
+		first, dup := seen[d.URI.Place()]
 		switch {
 		case d.URI.Host == "":
 			v.fault(join(p, "uri"), "want one, such as sip:10.0.1.10:5060")
 		case dup:
-			v.fault(join(p, "uri"), "%v is there already, as %s", d.URI, first)
+			v.fault(join(p, "uri"), "%v is there already, as %s", d.URI.Place(), first)
 		default:
-			seen[d.URI] = join(p, "uri")
+			seen[d.URI.Place()] = join(p, "uri")
 		}
 		if d.Weight < 0 || d.Weight > math.MaxInt32 {
 			v.fault(join(p, "weight"), "%d is not between 0 and %d", d.Weight, math.MaxInt32)

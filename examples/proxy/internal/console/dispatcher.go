@@ -124,7 +124,7 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 	done := addition{SetID: set}
 	err = s.editDestinations(ctx, func(tx *sql.Tx, all []mysqldisp.Entry) error {
 		i := slices.IndexFunc(all, func(e mysqldisp.Entry) bool {
-			return e.Destination.SetID == set && meaning(e.Destination.URI) == meant && e.Destination.Socket == f.socket
+			return e.Destination.SetID == set && meaning(e.Destination.URI) == meant.Place() && e.Destination.Socket == f.socket
 		})
 		if i >= 0 {
 			done.ID, done.Result, uri = all[i].ID, "updated", all[i].Destination.URI
@@ -153,7 +153,7 @@ func (s *session) addDestination(ctx context.Context, f *destinationFlags) error
 // zero URI if it is one that only a table can have.
 func meaning(uri string) (u config.URI) {
 	_ = u.UnmarshalText([]byte(uri))
-	return u
+	return u.Place()
 }
 
 // editDestinations is edit for the table dispatcher, with all that is in it.

@@ -138,7 +138,7 @@ func newOverview(cfg *config.Config) *overview {
 			o.addDomain(t.SetID, string(d))
 		}
 		for _, d := range t.Destinations {
-			o.file[place{t.SetID, d.URI}] = d.State
+			o.file[place{t.SetID, d.URI.Place()}] = d.State
 			o.addDestination(t.SetID, d.State)
 		}
 	}
