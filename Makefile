@@ -1,6 +1,6 @@
 # The work is done by .ci/test, which says what each step is.
 
-.PHONY: test check bench fuzz
+.PHONY: test check bench fuzz soak
 
 # All that a change must pass. Installs missing test peers if it may.
 test:
@@ -17,3 +17,7 @@ bench:
 # FUZZTIME=10m make fuzz
 fuzz:
 	.ci/test fuzz
+
+# SOAK=1h make soak
+soak:
+	.ci/test soak

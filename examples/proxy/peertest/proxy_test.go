@@ -165,9 +165,10 @@ type state struct {
 	Decisions map[string]int
 	Relay     struct {
 		Panics, Failovers int
-		Transactions      struct{ Servers, Clients int }
+		Transactions      struct{ Servers, Clients, Timers int }
 	}
-	Guard struct{ Earned, OverStrangers, Overloaded int }
+	Transport struct{ Connections int }
+	Guard     struct{ Earned, OverStrangers, Overloaded int }
 }
 
 func (p *proxyProcess) state() (s state) {

@@ -5,14 +5,9 @@ import (
 	"testing"
 )
 
-// What is no SIP does no harm: the proxy goes on, and forwards none of it.
-func TestGarbage(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	p := s.start(settings{})
-	contact := s.play(registers(), s.extension(0), s.board(0))
-	h, b := s.udp("phone", s.phone(0)), s.udp("PBX", s.pbx(0))
-	for _, text := range []string{
+// garbage is what is no SIP, or hardly.
+func (s *site) garbage() []string {
+	return []string{
 		"\r\n\r\n",
 		"\x00",
 		strings.Repeat("A", 60_000),
@@ -22,7 +17,17 @@ func TestGarbage(t *testing.T) {
 		"REGISTER sip:tenant-a.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1\r\nTo: <\r\nFrom: <sip:\r\nCall-ID: 1\r\nCSeq: x REGISTER\r\n\r\n",
 		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP " + s.proxy().String() + ";branch=z9hG4bKx\r\nFrom: <sip:x>\r\nTo: <sip:x>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n\r\n",
 		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKx\r\nContent-Length: 999999999\r\n\r\n",
-	} {
+	}
+}
+
+// What is no SIP does no harm: the proxy goes on, and forwards none of it.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	p := s.start(settings{})
+	contact := s.play(registers(), s.extension(0), s.board(0))
+	h, b := s.udp("phone", s.phone(0)), s.udp("PBX", s.pbx(0))
+	for _, text := range s.garbage() {
 		for i := range 3 { // strangers, phones and PBXes may all be broken
 			x := s.udp("sender", s.phone(10+i))
 			x.send(text)
