@@ -17,9 +17,9 @@ import (
 // call is an INVITE that may begin a call, as the relay tells of it.
 type call struct {
 	recorder *acct.Recorder
-	failed   func(status int) // told if it has no 2xx; may be nil
-	invite   *acct.Invite     // views into the message; nil once it has begun or ended, or if no record is made
-	record   *acct.Call       // nil before it has begun
+	settled  func(relay.Result) // told what became of the INVITE; may be nil
+	invite   *acct.Invite       // views into the message; nil once it has begun or ended, or if no record is made
+	record   *acct.Call         // nil before it has begun
 }
 
 var _ relay.Follower = (*call)(nil)
@@ -94,8 +94,8 @@ func (f *call) Canceled() {
 
 // Ended implements [relay.Follower].
 func (f *call) Ended(r relay.Result) {
-	if f.failed != nil && r.Status/100 != 2 {
-		f.failed(r.Status)
+	if f.settled != nil {
+		f.settled(r)
 	}
 	switch {
 	case r.Status/100 == 2: // which was heard

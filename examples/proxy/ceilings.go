@@ -110,26 +110,33 @@ func (p *Proxy) takeCall(c *relay.Context, st *state, d *route.Decision) {
 	if tn == nil {
 		return
 	}
-	set, id, now := tn.SetID, dialogID(c.Message.CallID, p.seal.domain(d.AOR.Domain())), time.Now()
-	if !p.ceilings.Begin(set, id, now.Add(p.cfg.Acct.DialogTimeout), now) {
+	seat := p.ceilings.Begin(tn.SetID, time.Now())
+	if seat == nil {
 		return
 	}
+	taken := p.tally.begin(dialogID{p.seal.domain(d.AOR.Domain()), c.Message.CallID}, seat)
 	f, ok := c.Follower.(*call)
 	if !ok { // no record is made of it
 		f = &call{}
 		c.Follower = f
 	}
-	f.failed = func(status int) { p.ceilings.Fail(set, id, status, time.Now()) }
+	f.settled = func(r relay.Result) {
+		if r.Status == 401 || r.Status == 407 {
+			seat.Challenged(time.Now())
+		}
+		if r.Status/100 != 2 {
+			p.tally.end(taken)
+		}
+	}
 }
-
-// dialogID is what a call is counted by: what our Record-Route proves of its
-// dialog, so that nobody ends the calls of another tenant.
-func dialogID(callID string, domain [domainSize]byte) string { return string(domain[:]) + callID }
 
 // inDialog notes a request in a dialog that is proved to be ours.
 func (p *Proxy) inDialog(c *relay.Context, said *reading) {
 	p.calls.inDialog(c.Message)
+	id := dialogID{said.began.domain, c.Message.CallID}
 	if c.Message.Method == "BYE" {
-		p.ceilings.End(dialogID(c.Message.CallID, said.began.domain))
+		p.tally.hungUp(id)
+		return
 	}
+	p.tally.alive(id)
 }

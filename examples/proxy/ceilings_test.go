@@ -190,6 +190,24 @@ func TestCeilings_Calls(t *testing.T) {
 	})
 }
 
+// TestCeilings_SignsOfLife: a call counts for as long as something is heard of it,
+// as it does for its record, and no longer. P-18.
+func TestCeilings_SignsOfLife(t *testing.T) {
+	inWorld(t, "acct: {dialog_timeout: 10m}"+limited("calls: 1"), func(w *world) {
+		ph, second := w.public("401", "a.test"), w.public("402", "a.test")
+		caller, callee := callOut(ph, w.a)
+		for range 3 {
+			time.Sleep(9 * time.Minute)
+			caller.exchange(callee, "UPDATE")
+			w.tooMany(second.Peer, second.call("INVITE", "sip:403@a.test"), 503, "too many calls")
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		caller, callee = callOut(second, w.a)
+		callee.exchange(caller, "BYE")
+	})
+}
+
 // TestCeilings_Records: a call that was refused has its record.
 func TestCeilings_Records(t *testing.T) {
 	inLedger(t, limited("calls: 1"), func(w *world, l *ledger) {

@@ -48,6 +48,7 @@ type Proxy struct {
 	conns       conns
 	guard       *guard.Guard
 	ceilings    *guard.Ceilings
+	tally       *tally
 	bans        *bansFile
 	seclog      *seclog.Log // nil without a database
 	metrics     *metrics.Metrics
@@ -100,6 +101,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		pending:  newPending(),
 		dns:      resolver.Resolver{},
 		ceilings: guard.NewCeilings(),
+		tally:    newTally(cfg.Acct.DialogTimeout),
 		dialHEP:  hep.Dial,
 		dial:     transport.DialContext,
 	}

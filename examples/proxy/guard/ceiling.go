@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 )
@@ -82,9 +81,7 @@ type Ceilings struct {
 	mu    sync.Mutex
 	all   ceiling
 	own   map[int]ceiling
-	used  map[int]*usage
-	calls map[string]*seat // by what the caller knows them by
-	swept time.Time
+	used  map[int]*usage // of the sets with a ceiling
 }
 
 // ceiling is a [Ceiling] with a valid Rate.
@@ -99,20 +96,23 @@ type usage struct {
 	begun bucket
 }
 
-// seat is what calls with the same ID have taken.
-type seat struct {
-	set, calls int
-	until      time.Time
+// Seat is what a call has taken of its set. It is safe for concurrent use. The
+// methods of a nil Seat do nothing.
+type Seat struct {
+	ceilings *Ceilings
+	set      int
+	usage    *usage
+	ended    bool
 }
 
 // NewCeilings returns Ceilings without any.
 func NewCeilings() *Ceilings {
-	return &Ceilings{start: time.Now(), used: map[int]*usage{}, calls: map[string]*seat{}}
+	return &Ceilings{start: time.Now(), used: map[int]*usage{}}
 }
 
 // Set replaces the ceilings: own by set id, all for other sets. What is in use
-// stays, over the new ceiling or not. The error joins what is wrong; nothing has
-// changed then.
+// stays, over the new ceiling or not, but for sets that have none now. The error
+// joins what is wrong; nothing has changed then.
 func (c *Ceilings) Set(all Ceiling, own map[int]Ceiling) error {
 	var errs []error
 	valid := func(set string, in Ceiling) ceiling {
@@ -133,12 +133,14 @@ func (c *Ceilings) Set(all Ceiling, own map[int]Ceiling) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all, c.own = newAll, newOwn
-	c.drop(func(s *seat) bool { return c.of(s.set).Calls == 0 })
-	maps.DeleteFunc(c.used, func(set int, u *usage) bool { return u.calls == 0 && c.of(set).rate == rate{} })
+	maps.DeleteFunc(c.used, func(set int, _ *usage) bool { return !c.of(set).ofCalls() })
 	return nil
 }
 
-// of needs the lock, as all below that is not exported.
+// ofCalls reports whether there is something to count of calls.
+func (c ceiling) ofCalls() bool { return c.Calls > 0 || c.rate != rate{} }
+
+// of needs the lock, as usage and tokens do.
 func (c *Ceilings) of(set int) ceiling {
 	if own, ok := c.own[set]; ok {
 		return own
@@ -179,7 +181,7 @@ func (c *Ceilings) Call(set int, known bool, now time.Time) error {
 		share = whole
 	}
 	if limit.Calls > 0 {
-		if n := (limit.Calls*share + whole - 1) / whole; !c.room(set, n, now) {
+		if n := (limit.Calls*share + whole - 1) / whole; c.usage(set).calls >= n {
 			return &CeilingError{Calls, set, n}
 		}
 	}
@@ -189,86 +191,45 @@ func (c *Ceilings) Call(set int, known bool, now time.Time) error {
 	return nil
 }
 
-// room reports whether a set has fewer calls than most.
-func (c *Ceilings) room(set, most int, now time.Time) bool {
-	u := c.usage(set)
-	if u.calls < most {
-		return true
-	}
-	if now.Sub(c.swept) < time.Second { // a flood must not have us search each time
-		return false
-	}
-	c.swept = now
-	c.drop(func(s *seat) bool { return !s.until.After(now) })
-	return u.calls < most
-}
-
-// drop ends the calls of which gone is true.
-func (c *Ceilings) drop(gone func(*seat) bool) {
-	maps.DeleteFunc(c.calls, func(_ string, s *seat) bool {
-		if !gone(s) {
-			return false
-		}
-		c.used[s.set].calls -= s.calls
-		return true
-	})
-}
-
 func (c *Ceilings) tokens(set int) tokens { return tokens{c.of(set).rate, &c.usage(set).begun} }
 
 func (c *Ceilings) since(now time.Time) int64 { return int64(now.Sub(c.start)) }
 
-// Begin takes a call for an INVITE outside a dialog, until it is told of its end,
-// or at last until then. Several with the same id are as many calls, of the set of
-// the first one. It reports whether the set has a ceiling, so that the end
-// matters. Id is copied.
-func (c *Ceilings) Begin(set int, id string, until, now time.Time) bool {
+// Begin takes a seat for a call, for an INVITE outside a dialog. It is nil if the
+// set has no ceiling for calls.
+func (c *Ceilings) Begin(set int, now time.Time) *Seat {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	limit := c.of(set)
-	if limit.Calls == 0 && limit.rate == (rate{}) {
-		return false
+	if !c.of(set).ofCalls() {
+		return nil
 	}
 	c.tokens(set).take(c.since(now))
-	if limit.Calls == 0 {
-		return true
-	}
-	s := c.calls[id]
-	if s == nil {
-		s = &seat{set: set}
-		c.calls[strings.Clone(id)] = s // which may be a part of a message
-	}
-	s.calls++
-	s.until = until
-	c.usage(s.set).calls++
-	return true
+	u := c.usage(set)
+	u.calls++
+	return &Seat{ceilings: c, set: set, usage: u}
 }
 
-// Fail ends a call whose INVITE has a final response that is not 2xx, or will have
-// none. If that is a challenge, 401 or 407, no call was begun.
-func (c *Ceilings) Fail(set int, id string, status int, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if status == 401 || status == 407 {
-		c.tokens(set).giveBack(c.since(now), 1)
-	}
-	c.end(id)
-}
-
-// End ends a call that was hung up. One that is not counted is none.
-func (c *Ceilings) End(id string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end(id)
-}
-
-func (c *Ceilings) end(id string) {
-	s := c.calls[id]
+// Challenged says that the INVITE was answered with 401 or 407: no call was begun.
+func (s *Seat) Challenged(now time.Time) {
 	if s == nil {
 		return
 	}
-	c.used[s.set].calls--
-	if s.calls--; s.calls == 0 {
-		delete(c.calls, id)
+	c := s.ceilings
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	tokens{c.of(s.set).rate, &s.usage.begun}.giveBack(c.since(now), 1)
+}
+
+// End gives the seat back, since the call has ended or will not begin. Only the
+// first End counts.
+func (s *Seat) End() {
+	if s == nil {
+		return
+	}
+	s.ceilings.mu.Lock()
+	defer s.ceilings.mu.Unlock()
+	if !s.ended {
+		s.ended = true
+		s.usage.calls-- // which nobody reads if the set has had no ceiling meanwhile
 	}
 }

@@ -2,7 +2,6 @@ package guard_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -43,65 +42,69 @@ func TestCeilings_Registrations(t *testing.T) {
 func TestCeilings_Calls(t *testing.T) {
 	c := newCeilings(t, guard.Ceiling{Calls: 3}, nil)
 	now := time.Now()
-	call := func(set int, id string, known bool, want string) {
+	call := func(set int, known bool, want string) (seat *guard.Seat) {
 		t.Helper()
 		err := c.Call(set, known, now)
 		wantCeiling(t, err, want)
-		if err == nil && !c.Begin(set, id, now.Add(4*time.Hour), now) {
-			t.Errorf("%s is not counted", id)
+		if err == nil {
+			if seat = c.Begin(set, now); seat == nil {
+				t.Error("it is not counted")
+			}
 		}
+		return seat
 	}
 	for range 10 { // who only asks takes nothing
 		wantCeiling(t, c.Call(10, true, now), "")
 	}
-	call(10, "1", false, "")
-	call(10, "2", false, "")
-	call(10, "3", false, "calls") // strangers have half
-	call(10, "2", true, "")       // two calls, whatever they are named
-	call(10, "4", true, "calls")
-	call(20, "4", true, "") // another set
-	c.End("9")              // none of ours
-	call(10, "5", true, "calls")
-	c.Fail(10, "2", 486, now)
-	call(10, "5", true, "")
-	call(10, "6", true, "calls")
-	c.End("2")
-	c.End("2") // once too often
-	call(10, "6", true, "")
-	call(10, "7", true, "calls")
-	now = now.Add(4 * time.Hour) // whose end nobody told
-	call(10, "7", true, "")
+	first := call(10, false, "")
+	second := call(10, false, "")
+	call(10, false, "calls") // strangers have half
+	call(10, true, "")
+	call(10, true, "calls")
+	call(20, true, "") // another set
+	first.End()
+	first.End() // does nothing
+	call(10, true, "")
+	call(10, true, "calls")
+	second.Challenged(now) // and has still to end
+	call(10, true, "calls")
+	second.End()
+	call(10, true, "")
+	call(10, true, "calls")
+	var none *guard.Seat
+	none.Challenged(now)
+	none.End()
 }
 
 func TestCeilings_CallRate(t *testing.T) {
 	c := newCeilings(t, guard.Ceiling{}, map[int]guard.Ceiling{10: {Rate: guard.Limit{Rate: 10, Burst: 20}}})
 	now := time.Now()
-	n := 0
-	begin := func(count int, known bool, status int) (ok int) {
+	begin := func(count int, known, challenged bool) (ok int) {
 		for range count {
-			n++
-			id := fmt.Sprint(n)
 			if err := c.Call(10, known, now); err != nil {
 				wantCeiling(t, err, "call_rate")
 				continue
 			}
 			ok++
-			c.Begin(10, id, now.Add(time.Hour), now)
-			c.Fail(10, id, status, now)
+			seat := c.Begin(10, now)
+			if challenged {
+				seat.Challenged(now)
+			}
+			seat.End()
 		}
 		return ok
 	}
-	if got := begin(100, false, 401); got != 100 {
+	if got := begin(100, false, true); got != 100 {
 		t.Errorf("%d challenged calls, want all 100", got)
 	}
-	if got := begin(100, false, 486); got != 10 {
+	if got := begin(100, false, false); got != 10 {
 		t.Errorf("%d calls of strangers, want half of the burst", got)
 	}
-	if got := begin(100, true, 486); got != 10 {
+	if got := begin(100, true, false); got != 10 {
 		t.Errorf("%d calls, want the rest of the burst", got)
 	}
 	now = now.Add(time.Second)
-	if got := begin(100, true, 486); got != 10 {
+	if got := begin(100, true, false); got != 10 {
 		t.Errorf("%d calls a second later, want 10", got)
 	}
 }
@@ -113,13 +116,14 @@ func TestCeilings_Set(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "all sets") || !strings.Contains(err.Error(), "set 30") {
 		t.Errorf("%v does not tell of both faults", err)
 	}
-	call := func(set int, id, want string) {
+	call := func(set int, want string) (seat *guard.Seat) {
 		t.Helper()
 		err := c.Call(set, true, now)
 		wantCeiling(t, err, want)
 		if err == nil {
-			c.Begin(set, id, now.Add(time.Hour), now)
+			seat = c.Begin(set, now)
 		}
+		return seat
 	}
 	set := func(all guard.Ceiling) {
 		t.Helper()
@@ -127,16 +131,17 @@ func TestCeilings_Set(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	call(10, "1", "")
-	call(10, "2", "")
-	call(20, "3", "")
-	call(20, "4", "calls")
+	if seat := call(10, ""); seat != nil {
+		t.Errorf("%+v in a set without a ceiling", seat)
+	}
+	first := call(20, "")
+	call(20, "calls")
 	set(guard.Ceiling{Calls: 2})
-	call(20, "4", "") // the first one still counts
-	call(20, "5", "calls")
+	call(20, "") // the first one still counts
+	call(20, "calls")
 	set(guard.Ceiling{})
-	c.End("3") // which is not counted any more
 	set(guard.Ceiling{Calls: 1})
-	call(20, "6", "")
-	call(20, "7", "calls")
+	first.End() // which is not counted any more
+	call(20, "")
+	call(20, "calls")
 }

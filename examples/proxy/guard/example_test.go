@@ -48,15 +48,19 @@ func ExampleCeilings() {
 		panic(err)
 	}
 	now := time.Now()
-	for _, callID := range []string{"a", "b", "c"} {
+	var last *guard.Seat
+	for range 3 {
 		err := c.Call(10, true, now)
 		if err == nil {
-			c.Begin(10, callID, now.Add(4*time.Hour), now)
+			last = c.Begin(10, now)
 		}
 		fmt.Println(err)
 	}
+	last.End() // it is hung up
+	fmt.Println(c.Call(10, true, now))
 	// Output:
 	// <nil>
 	// <nil>
 	// guard: set 10 has its 2 calls
+	// <nil>
 }
