@@ -49,7 +49,9 @@ const (
 
 	// LeastCalls selects the destination with the fewest calls, as counted by
 	// [Dispatcher.Begin], for its weight: with 50 and 100 the second gets two
-	// calls for each of the first. Among equals it draws.
+	// calls for each of the first. Among equals it draws. As in the load
+	// balancer of OpenSIPS, what others send there, and the calls that the
+	// destination makes itself, do not count unless they are begun here.
 	LeastCalls
 
 	// LeastLatency selects the destination that answers first, probes and

@@ -49,7 +49,8 @@ func (a *Attempt) Report(status int, err error) {
 
 // End says that the request is over, and with it the call, if it has become one.
 // Whoever does not follow calls ends an attempt with its final response; then
-// [LeastCalls] counts pending requests. Only the first End counts.
+// [LeastCalls] counts pending requests. Whoever does may as well end it then, and
+// begin another one for the call. Only the first End counts.
 func (a *Attempt) End() {
 	if a != nil && a.ended.CompareAndSwap(false, true) {
 		a.health.calls.Add(-1)

@@ -72,6 +72,34 @@ func TestLeastCalls_Balances(t *testing.T) {
 	}
 }
 
+// A call that was answered counts until its attempt ends, whatever becomes of its
+// destination meanwhile.
+func TestLeastCalls_UntilTheEnd(t *testing.T) {
+	dst := weighted(1, 1)
+	d := newDispatcher(t, dispatcher.LeastCalls.Policy(), dst)
+	calls := []*dispatcher.Attempt{d.Begin(dst[0]), d.Begin(dst[0]), d.Begin(dst[1])}
+	for _, a := range calls {
+		a.Report(200, nil)
+	}
+	want := func(what string) {
+		t.Helper()
+		if got := order(t, d, ""); got != "b a" {
+			t.Errorf("%s: order %q, want b a", what, got)
+		}
+	}
+	want("answered")
+	update(t, d, changed(dst, 0, func(x *dispatcher.Destination) { x.State = dispatcher.Inactive }))
+	update(t, d, dst)
+	want("switched off and on")
+	update(t, d, changed(dst, 0, func(x *dispatcher.Destination) { x.Description = "another row" }))
+	want("loaded again")
+	calls[0].End()
+	calls[1].End()
+	if got := order(t, d, ""); got != "a b" {
+		t.Errorf("order %q, want a b: the calls of a have ended", got)
+	}
+}
+
 // Among idle ones it draws, or the first one would take all short calls.
 func TestLeastCalls_DrawsAmongEquals(t *testing.T) {
 	const n = 30_000

@@ -12,9 +12,10 @@ import (
 type Status struct {
 	Destination // with the state of now
 
-	// Calls is the number of attempts that have begun and not ended: calls, and
-	// requests without a final response. A destination that an operator has
-	// switched off has drained when it is 0.
+	// Calls is the number of attempts that have begun and not ended: requests
+	// without a final response, and calls if the program follows them, see
+	// [Attempt.End]. Then a destination that an operator has switched off has
+	// drained when it is 0. A destination that was gone and is back begins at 0.
 	Calls int
 
 	// Latency is how long it takes to the first response, of probes and

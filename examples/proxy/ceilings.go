@@ -100,8 +100,9 @@ func (o *outcome) over() *guard.CeilingError {
 	return over
 }
 
-// takeCall counts a call that goes on, until its INVITE has failed or it is hung
-// up.
+// takeCall counts a call that goes on, until its INVITE has failed or it is hung up:
+// for its set, if that has a ceiling, and where PBXes are chosen by their calls for
+// the one that answers it.
 func (p *Proxy) takeCall(c *relay.Context, st *state, d *route.Decision) {
 	if !beginsCall(c.Message) {
 		return
@@ -111,7 +112,8 @@ func (p *Proxy) takeCall(c *relay.Context, st *state, d *route.Decision) {
 		return
 	}
 	seat := p.ceilings.Begin(tn.SetID, time.Now())
-	if seat == nil {
+	byCalls := st.byCalls && d.Action == route.ToSet
+	if seat == nil && !byCalls {
 		return
 	}
 	taken := p.tally.begin(dialogID{p.seal.domain(d.AOR.Domain()), c.Message.CallID}, seat)
@@ -121,11 +123,14 @@ func (p *Proxy) takeCall(c *relay.Context, st *state, d *route.Decision) {
 		c.Follower = f
 	}
 	f.settled = func(r relay.Result) {
-		if r.Status == 401 || r.Status == 407 {
-			seat.Challenged(time.Now())
-		}
-		if r.Status/100 != 2 {
+		switch {
+		case r.Status/100 != 2:
+			if r.Status == 401 || r.Status == 407 {
+				seat.Challenged(time.Now())
+			}
 			p.tally.end(taken)
+		case byCalls: // the attempt of its INVITE has ended
+			p.tally.answered(taken, p.attempt(r.Target))
 		}
 	}
 }

@@ -43,7 +43,12 @@ func (ph *phone) side() *side {
 func (s *side) dial(to *side, invite string) {
 	s.w.Helper()
 	s.peer.Send(s.to, invite)
-	m := to.peer.Expect("INVITE")
+	s.answered(to, to.peer.Expect("INVITE"))
+}
+
+// answered has to ring and answer m, which is the INVITE of s as it arrived.
+func (s *side) answered(to *side, m siptestx.Message) {
+	s.w.Helper()
 	to.peer.Reply(m, 180, "callee", "Contact: <"+to.contact+">")
 	s.w.answer(s.peer, 180)
 	to.peer.Reply(m, 200, "callee", "Contact: <"+to.contact+">")

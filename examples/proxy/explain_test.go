@@ -168,10 +168,10 @@ tenants:
 			ph := w.public("401", "a.test")
 			return w.explain(ph.Addr, ph.call("INVITE", "sip:402@a.test"))
 		}},
-		{"INVITE of a phone to the PBX with the fewest calls", "dispatcher: {algorithm: least-calls, probe: never}" + threeBoxes, func(w *world) string {
+		{"INVITE of a phone to the PBX with the fewest calls", fewestCalls, func(w *world) string {
 			ph := w.public("401", "a.test")
-			for _, s := range w.proxy.sets.Status()[1:] {
-				w.proxy.sets.Begin(s.Destination)
+			for range 2 {
+				w.goes(ph)
 			}
 			return w.explain(ph.Addr, ph.call("INVITE", "sip:402@a.test"))
 		}},

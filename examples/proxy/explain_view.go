@@ -264,6 +264,8 @@ func (p *Proxy) describeSet(e *explanation, st *state, d *route.Decision, o *out
 			w.Why = "if those before it are silent, cannot be reached or say 503"
 		case m.Method != "REGISTER" && x.URI == d.Registrar:
 			w.Why = "it has granted the registration of the caller"
+		case st.byCalls:
+			w.Why = "by the calls that each has"
 		case key == "":
 			w.Why = "its turn"
 		default:

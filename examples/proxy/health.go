@@ -51,6 +51,9 @@ func (p *Proxy) ping(ctx context.Context, d dispatcher.Destination) (status int,
 }
 
 // begin implements the Begin of a [relay.Plan] for targets that are PBXes.
-func (p *Proxy) begin(t *relay.Target) relay.Attempt {
+func (p *Proxy) begin(t *relay.Target) relay.Attempt { return p.attempt(t) }
+
+// attempt begins to count something for the PBX that t is.
+func (p *Proxy) attempt(t *relay.Target) *dispatcher.Attempt {
 	return p.sets.Begin(*t.Context.(*dispatcher.Destination))
 }

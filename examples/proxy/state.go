@@ -22,6 +22,7 @@ type state struct {
 	tenants     *tenant.Table
 	order       dispatcher.Policy       // how the PBXes of a set are ordered
 	key         dispatcher.Key          // what a PBX of a set is chosen by
+	byCalls     bool                    // it is chosen by the calls that it has
 	hops        map[string]hop          // where a member of a set is, by its URI
 	rows        map[string]bool         // URIs of members that are as they are written
 	mayTCP      map[netip.AddrPort]bool // members over UDP whose URIs do not insist on that
@@ -55,6 +56,7 @@ func (f *fleet) newState() (*state, []problem, error) {
 		tenants:     table,
 		order:       f.cfg.Dispatcher.Algorithm.Policy(),
 		key:         f.cfg.Dispatcher.Algorithm.Key(),
+		byCalls:     f.cfg.Dispatcher.Algorithm == dispatcher.LeastCalls,
 		hops:        map[string]hop{},
 		mayTCP:      map[netip.AddrPort]bool{},
 		rows:        map[string]bool{},

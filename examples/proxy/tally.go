@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/guard"
 )
 
@@ -30,7 +31,8 @@ type counted struct {
 	id    dialogID
 	timer *time.Timer
 	ended bool
-	seat  *guard.Seat // nil if its set has no ceiling
+	seat  *guard.Seat         // nil if its set has no ceiling
+	pbx   *dispatcher.Attempt // nil if no PBX has answered it, or none is chosen by its calls
 }
 
 func newTally(silence time.Duration) *tally {
@@ -46,6 +48,18 @@ func (t *tally) begin(id dialogID, seat *guard.Seat) *counted {
 	c.timer = time.AfterFunc(t.silence, func() { t.end(c) })
 	t.calls[id] = append(t.calls[id], c)
 	return c
+}
+
+// answered has c, whose INVITE was answered, count for a PBX as well. If it has been
+// hung up meanwhile, pbx ends.
+func (t *tally) answered(c *counted, pbx *dispatcher.Attempt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.ended {
+		pbx.End()
+		return
+	}
+	c.pbx = pbx
 }
 
 // alive notes that something is heard of a call.
@@ -81,6 +95,7 @@ func (t *tally) remove(c *counted) {
 	c.ended = true
 	c.timer.Stop()
 	c.seat.End()
+	c.pbx.End()
 	of := t.calls[c.id]
 	at := slices.Index(of, c)
 	if of = slices.Delete(of, at, at+1); len(of) > 0 {
