@@ -51,10 +51,14 @@ func (st *state) senders(d *route.Decision, m *sipmsg.Message) []*tenant.Tenant 
 	return st.tenants.Candidates(m.Source)
 }
 
-// nextHop returns where a request goes in its dialog: to its next Route, else to
-// the flow that its Request-URI has as an alias, else to what the URI says.
-func (p *Proxy) nextHop(c *relay.Context, said *reading) outcome {
+// nextHop returns where a request goes in its dialog, which the PBX of some tenants
+// sends or a phone: to its next Route, else to the flow that its Request-URI has as an
+// alias, or where that phone is by now, else to what the URI says.
+func (p *Proxy) nextHop(c *relay.Context, pbx []*tenant.Tenant, said *reading) outcome {
 	if c.NextRoute == "" && said.alias.Remote.IsValid() {
+		if t, ok := p.moved(pbx, said); ok {
+			return outcome{targets: one(t), began: said.began}
+		}
 		f, ok := p.find(said.alias)
 		if !ok { // nobody else's connection will do
 			return outcome{err: errGone, status: 480}

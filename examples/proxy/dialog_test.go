@@ -255,6 +255,30 @@ func TestDialog_SecondDevice(t *testing.T) {
 	})
 }
 
+// TestDialog_NATRebinds: the NAT of a phone gives it another address in the middle of
+// calls. What it sends gets through at once, and what its PBX sends follows it when
+// it has registered again, to it and no other. P-18 P-51.
+func TestDialog_NATRebinds(t *testing.T) {
+	for _, kind := range everyNAT() {
+		t.Run(kind.String(), func(t *testing.T) {
+			inWorld(t, threeTenants, func(w *world) {
+				ph, other := w.behind(kind, "401", "a.test"), w.behind(kind, "401", "a.test")
+				other.contact = strings.Replace(other.contact, "x8kmhe6a", "other", 1)
+				foreign := w.behind(kind, "401", "b.test") // with the same Contact
+				in, phoneIn := callIn(w.a, ph.at(w.a), ph)
+				phoneOut, out := callOut(ph, w.a)
+				other.at(w.a)
+				foreign.at(w.b)
+				ph.nat.Rebind(w.outside())
+				phoneIn.exchange(in, "INFO")
+				ph.refresh(w.a)
+				conversation(out, phoneOut)
+				conversation(in, phoneIn)
+			})
+		})
+	}
+}
+
 // TestDialog_PublicContact: who is where its Contact says is not touched, and
 // who is not gets an alias. P-20.
 func TestDialog_PublicContact(t *testing.T) {

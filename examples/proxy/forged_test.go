@@ -228,6 +228,7 @@ tenants:
 func TestForged_OtherTenantsPhone(t *testing.T) {
 	inWorld(t, threeTenants, func(w *world) {
 		ph, victim := w.behind(simnet.FullCone, "401", "a.test"), w.behind(simnet.FullCone, "401", "b.test")
+		victim.contact = strings.Replace(victim.contact, "x8kmhe6a", "victim", 1) // else it is the Contact of ph, too
 		p, _ := callIn(w.a, ph.at(w.a), ph)
 		victim.at(w.b)
 		flow := w.bound("401", "b.test")[0].Flow

@@ -58,7 +58,7 @@ func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decis
 		}
 		return outcome{targets: targets}
 	case route.ToURI:
-		return p.nextHop(c, said)
+		return p.nextHop(c, st.senders(d, c.Message), said)
 	case route.Wait:
 		return outcome{status: statusOf(st.policy.Missing(d.Set, c.Message.Method))}
 	case route.Local:

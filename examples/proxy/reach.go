@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/sipward/sipward/examples/proxy/relay"
 	"github.com/sipward/sipward/examples/proxy/sipmsg"
 	"github.com/sipward/sipward/examples/proxy/transport"
 	"github.com/sipward/sipward/location"
 	"github.com/sipward/sipward/natfix"
+	"github.com/sipward/sipward/tenant"
 )
 
 var (
@@ -42,6 +44,33 @@ func (p *Proxy) phone(aor location.AOR, b *location.Binding) (relay.Target, erro
 		return relay.Target{}, transport.ErrNoListener
 	}
 	return relay.Target{}, errGone
+}
+
+// moved returns the target for a request of the PBX of some tenants in a dialog whose
+// phone has registered elsewhere since, with the Contact that it has in the dialog: its
+// NAT has given it another port, or it has connected again. It reports false if the
+// phone is where its alias says, as far as is known, or could be one of several.
+func (p *Proxy) moved(pbx []*tenant.Tenant, said *reading) (relay.Target, bool) {
+	contact, err := location.ParseURI(said.uri)
+	if err != nil {
+		return relay.Target{}, false
+	}
+	contact.Host = said.began.domainOf(pbx)
+	of, err := contact.AOR()
+	if err != nil {
+		return relay.Target{}, false
+	}
+	entries, _ := p.contacts.LookupContact(context.Background(), of) // none: it has not moved
+	entries = slices.DeleteFunc(entries, func(e location.Entry) bool { return !location.EqualURI(e.Binding.Contact, said.uri) })
+	if len(entries) != 1 {
+		return relay.Target{}, false
+	}
+	if at := entries[0].Binding.Flow; at.Remote == said.alias.Remote && at.Transport == said.alias.Transport {
+		return relay.Target{}, false
+	}
+	t, err := p.phone(entries[0].AOR, &entries[0].Binding)
+	t.RequestURI = said.uri
+	return t, err == nil
 }
 
 // free reports whether the end of a flow is nobody's phone, or one of a domain

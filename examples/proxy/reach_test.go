@@ -55,9 +55,9 @@ func TestTCP_Gone(t *testing.T) {
 			t.Errorf("it has the token of %s, before of %s", anew, uri)
 		}
 		w.a.reaches(again, "MESSAGE", uri)
-		w.rejected(w.a.Peer, in.text("BYE"), 480) // nobody else's connection will do
 		phoneIn.peer = again.Peer
-		phoneIn.exchange(in, "UPDATE") // from now on the dialog is on the new one
+		in.exchange(phoneIn, "INFO") // what was its connection is nobody's, and it is here now
+		phoneIn.exchange(in, "UPDATE")
 		in.exchange(phoneIn, "BYE")
 	})
 }

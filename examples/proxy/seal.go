@@ -8,11 +8,13 @@ import (
 	"encoding/binary"
 	"hash"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/sipward/sipward/location"
+	"github.com/sipward/sipward/tenant"
 )
 
 // seal makes what the proxy writes into messages to know it again when it
@@ -93,6 +95,16 @@ type proof struct {
 
 // of reports whether the dialog is that of a phone of a domain.
 func (p proof) of(domain string) bool { return p.by != nil && p.by.domain(domain) == p.domain }
+
+// domainOf returns the domain of the phone if one of the tenants has it, else "".
+func (p proof) domainOf(tenants []*tenant.Tenant) string {
+	for _, tn := range tenants {
+		if i := slices.IndexFunc(tn.Domains, p.of); i >= 0 {
+			return tn.Domains[i]
+		}
+	}
+	return ""
+}
 
 // keptDomains is far more than are served; phones may be left of others.
 const keptDomains = 100_000

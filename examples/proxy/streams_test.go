@@ -166,6 +166,29 @@ func TestStreams_GoneAtOnce(t *testing.T) {
 	})
 }
 
+// TestStreams_ConnectsAgain: the calls of a phone that has lost its connection go on
+// over the one that it has registered on since. P-18 P-51.
+func TestStreams_ConnectsAgain(t *testing.T) {
+	onStreams(t, func(w *world, network string) {
+		h := w.net.NewHost(w.outside())
+		ph := w.over(network, h, 0, "401", "a.test")
+		in, phoneIn := callIn(w.a, ph.at(w.a), ph)
+		phoneOut, out := callOut(ph, w.a)
+		ph.Close()
+		synctest.Wait()
+		w.a.Send(w.at, in.text("INFO"))
+		w.answer(w.a.Peer, 480)
+		again := w.over(network, h, 0, "401", "a.test")
+		again.refresh(w.a)
+		for _, s := range []*side{phoneIn, phoneOut} {
+			s.peer, s.write = again.Peer, again.text
+		}
+		conversation(out, phoneOut)
+		conversation(in, phoneIn)
+		again.Close()
+	})
+}
+
 // TestStreams_AnotherPhone: a phone of another tenant that has come to the very
 // same address and port is not called in the place of the first one, nor is
 // another one of the same tenant. P-13.
