@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/route"
 	"github.com/sipward/sipward/internal/simnet"
 	"github.com/sipward/sipward/internal/siptestx"
@@ -133,6 +134,23 @@ func TestStranger_RingsNobody(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRegistered_IsTold: a phone that is registered is no stranger: what leads nowhere
+// is answered, and counts for nothing against it. P-59.
+func TestRegistered_IsTold(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.behind(simnet.FullCone, "401", "a.test")
+		ph.at(w.a)
+		for uri, status := range map[string]int{"sip:402@elsewhere.test": 404, "sip:402@192.0.2.1": 404, "tel:+15551234": 416} {
+			for _, method := range []string{"INVITE", "MESSAGE", "OPTIONS"} {
+				w.rejected(ph.Peer, ph.call(method, uri), status)
+			}
+		}
+		if n := w.proxy.view().Guard.Failures[guard.UnknownDomain]; n != 0 {
+			t.Errorf("%d failures are counted", n)
+		}
+	})
 }
 
 // TestStranger_ReachesThePBX: what a stranger wants of a tenant's domain is up

@@ -90,17 +90,21 @@ func (o *oracle) registered(q query, user, domain string) bool {
 }
 
 func (o *oracle) decide(q query) string {
+	registered := o.serving(q.from) >= 0 && o.registered(q, q.fromUser, q.from)
 	pbx := o.sending(q.src)
-	if o.serving(q.from) >= 0 && o.registered(q, q.fromUser, q.from) {
-		pbx = nil
-	}
+	var said string
 	switch {
 	case q.method == "REGISTER":
-		return o.register(q)
-	case len(pbx) > 0:
+		said = o.register(q)
+	case len(pbx) > 0 && !registered:
 		return o.fromPBX(q, pbx)
+	default:
+		said = o.fromElsewhere(q)
 	}
-	return o.fromElsewhere(q)
+	if why, refused := strings.CutPrefix(said, "drop "); refused && registered {
+		return "answer 404 " + why
+	}
+	return said
 }
 
 func (o *oracle) register(q query) string {

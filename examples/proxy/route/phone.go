@@ -13,7 +13,7 @@ import (
 func (d *decider) fromElsewhere(ctx context.Context) Decision {
 	u := &d.req.Target
 	if u.Host == "" {
-		return d.refuse(BadURI)
+		return d.refuse(ctx, BadURI)
 	}
 	if tn := d.serves(u.Host); tn != nil {
 		d.say(true, "Request-URI", u.Host, "a domain that is served")
@@ -24,12 +24,12 @@ func (d *decider) fromElsewhere(ctx context.Context) Decision {
 			return d.unique(ctx)
 		}
 		d.say(false, "Request-URI", u.Host, "the proxy itself, which has no users")
-		return d.refuse(OwnAddress)
+		return d.refuse(ctx, OwnAddress)
 	}
 	tenants := d.upstreams(u)
 	if len(tenants) == 0 {
 		d.say(false, "Request-URI", u.Host, "neither a domain nor a PBX")
-		return d.refuse(UnknownDomain)
+		return d.refuse(ctx, UnknownDomain)
 	}
 	return d.callBack(ctx, tenants)
 }
@@ -49,7 +49,7 @@ func (d *decider) callBack(ctx context.Context, tenants []*tenant.Tenant) Decisi
 		return d.toSet(ctx, tn, PBXAlias)
 	}
 	d.say(false, "From", d.req.From.Host, "a domain of none of them")
-	return d.refuse(Ambiguous)
+	return d.refuse(ctx, Ambiguous)
 }
 
 // register is for REGISTER, whoever it is from. To is what gets registered
@@ -59,19 +59,19 @@ func (d *decider) register(ctx context.Context) Decision {
 	tn := d.serves(to.Host)
 	if tn == nil {
 		d.say(false, "To", to.Host, "no domain that is served")
-		return d.refuse(UnknownDomain)
+		return d.refuse(ctx, UnknownDomain)
 	}
 	d.say(true, "To", to.Host, "a domain that is served")
 	d.class = Phone
 	aor, err := to.AOR()
 	switch {
 	case u.Host == "":
-		return d.refuse(BadURI)
+		return d.refuse(ctx, BadURI)
 	case err != nil:
 		return reply(404, NoUser) // section 10.3 step 5
 	case !sameHost(u.Host, to.Host) && !d.own(u):
 		d.say(false, "Request-URI", u.Host, "another domain than To")
-		return d.refuse(DomainMismatch)
+		return d.refuse(ctx, DomainMismatch)
 	}
 	return d.toSetFor(ctx, tn, aor, Domain)
 }
@@ -94,9 +94,17 @@ func (d *decider) toSetFor(ctx context.Context, tn *tenant.Tenant, aor location.
 	return dec
 }
 
-// refuse is the answer to everything that has no business here.
-func (d *decider) refuse(why Reason) Decision {
-	return answer(d.w.Policy.UnknownDomain, Silent, why)
+// refuse is the answer to everything that has no business here. A registered phone
+// hears why it does not get through, and is not left to wait for nothing.
+func (d *decider) refuse(ctx context.Context, why Reason) Decision {
+	if registered, err := d.fromRegistered(ctx); err != nil || !registered {
+		return answer(d.w.Policy.UnknownDomain, Silent, why)
+	}
+	d.class = Phone
+	if why == BadURI {
+		return reply(416, why)
+	}
+	return reply(404, why)
 }
 
 // contains reports whether tn, which may be nil, is one of tenants.

@@ -5,7 +5,8 @@ type Policy struct {
 	Lookup
 
 	// UnknownDomain is the answer to requests that are neither from a PBX nor
-	// for a domain that is served; Silent if 0, because most are scans.
+	// for a domain that is served; Silent if 0, because most are scans. A phone
+	// that is registered where the request comes from gets 404, or 416, anyway.
 	UnknownDomain Answer
 
 	// RingUnique lets an INVITE ring a phone though no PBX sends from its

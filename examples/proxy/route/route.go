@@ -161,19 +161,27 @@ func (d *decider) classify(ctx context.Context) error {
 		return nil
 	}
 	d.class = PBX
-	if aor, err := d.req.From.AOR(); err == nil && d.serves(aor.Domain()) != nil {
-		_, registered, err := d.registration(ctx, aor)
-		if err != nil {
-			return err
-		}
-		if registered {
-			d.saySource(true, "that of a phone of the caller, so not a PBX")
-			d.pbx, d.class = nil, Unknown
-			return nil
-		}
+	registered, err := d.fromRegistered(ctx)
+	if err != nil {
+		return err
+	}
+	if registered {
+		d.saySource(true, "that of a phone of the caller, so not a PBX")
+		d.pbx, d.class = nil, Unknown
+		return nil
 	}
 	d.saySource(true, "a PBX sends from there")
 	return nil
+}
+
+// fromRegistered reports whether the source is that of a phone of the caller.
+func (d *decider) fromRegistered(ctx context.Context) (bool, error) {
+	aor, err := d.req.From.AOR()
+	if err != nil || d.serves(aor.Domain()) == nil {
+		return false, nil
+	}
+	_, registered, err := d.registration(ctx, aor)
+	return registered, err
 }
 
 // registration reports whether a phone of aor is registered from the source of

@@ -21,7 +21,7 @@ func (d *decider) namesUserOnly() bool {
 func (d *decider) unique(ctx context.Context) Decision {
 	called, err := d.req.Target.AOR()
 	if err != nil {
-		return d.refuse(NoUser)
+		return d.refuse(ctx, NoUser)
 	}
 	f, err := d.everywhere(ctx, called.User())
 	switch token, ok := d.req.Target.Param(TokenParam); {
@@ -29,13 +29,13 @@ func (d *decider) unique(ctx context.Context) Decision {
 		return d.storeFailed(err)
 	case f.rival.IsValid():
 		d.say(false, "user", called.User(), "could be several")
-		return d.refuse(Ambiguous)
+		return d.refuse(ctx, Ambiguous)
 	case !f.ok():
 		d.say(false, "user", called.User(), "bound nowhere")
-		return d.refuse(OwnAddress)
+		return d.refuse(ctx, OwnAddress)
 	case ok && !f.only(token):
 		d.say(false, "token", token, "that of no phone of the user")
-		return d.refuse(UnknownToken)
+		return d.refuse(ctx, UnknownToken)
 	}
 	d.say(true, "user", called.User(), "bound in one domain of all")
 	return d.toPhones(&f, UniqueUser)

@@ -220,7 +220,7 @@ func TestWorld_Named(t *testing.T) {
 	}
 	tests := []struct{ req, want string }{
 		{"INVITE sip:402@PBX.example from=sip:401@a.test", "phone: to set 10 for 401@a.test, registered by sip:pbx.test (pbx_alias)"},
-		{"INVITE sip:402@pbx.example:5080 from=sip:401@a.test", "unknown: drop (unknown_domain)"},
+		{"INVITE sip:402@pbx.example:5080 from=sip:401@a.test", "phone: answer 404 (unknown_domain)"},
 		{"BYE sip:asterisk@pbx.example trusted", "phone: along its dialog (in_dialog)"},
 		{"BYE sip:asterisk@other.example trusted", "phone: answer 404 (foreign_target)"},
 	}
