@@ -67,6 +67,9 @@ func (p *Proxy) ways(c *relay.Context, st *state, choose chooser, d *route.Decis
 		if errors.Is(d.Err, mirror.ErrUnknown) { // it will be known
 			return outcome{status: 503, fields: []string{"Retry-After: 5"}}
 		}
+		if d.Status == 405 {
+			return outcome{status: 405, fields: []string{"Allow: OPTIONS"}}
+		}
 		return outcome{status: d.Status}
 	}
 	return outcome{} // Drop

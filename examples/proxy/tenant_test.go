@@ -91,6 +91,18 @@ func TestToken_Refused(t *testing.T) {
 	})
 }
 
+// TestProxyItself: a PBX that asks the proxy is answered, and told what it may ask. P-61.
+func TestProxyItself(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		w.a.refused(200, "OPTIONS", "sip:192.0.2.1:5060")
+		for _, method := range []string{"INVITE", "NOTIFY", "FOO"} {
+			if got := w.a.refused(405, method, "sip:192.0.2.1:5060").Get("Allow"); got != "OPTIONS" {
+				t.Errorf("%s: Allow is %q", method, got)
+			}
+		}
+	})
+}
+
 // sharedPBX has three domains and two sets at one address.
 const sharedPBX = `
 tenants:

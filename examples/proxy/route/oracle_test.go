@@ -197,6 +197,8 @@ func (o *oracle) fromPBX(q query, pbx []int) string {
 		return o.foreign(q, pbx)
 	case q.user == "" && q.method == "OPTIONS":
 		return "answer here 200 keepalive"
+	case q.user == "" && own(q.host, q.port):
+		return "answer 405 no_user"
 	case q.user == "":
 		return "answer 404 no_user"
 	case q.hasToken:

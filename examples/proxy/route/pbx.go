@@ -57,6 +57,9 @@ func (d *decider) withoutUser() Decision {
 	if d.req.Method == "OPTIONS" {
 		return Decision{Action: Local, Status: 200, Reason: KeepAlive, Set: -1}
 	}
+	if d.own(&d.req.Target) { // as a user agent (RFC 3261 section 8.2.1), which does no more than that
+		return reply(405, NoUser)
+	}
 	return reply(404, NoUser)
 }
 

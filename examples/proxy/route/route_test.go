@@ -301,6 +301,8 @@ func TestDecide(t *testing.T) {
 		{"keepalive: to somebody else's domain", pbxA, "OPTIONS sip:b.test",
 			"pbx: answer 404 (foreign_domain)"},
 		{"keepalive: INVITE without user", pbxA, "INVITE sip:10.0.0.1",
+			"pbx: answer 405 (no_user)"},
+		{"keepalive: INVITE without user to its own domain", pbxA, "INVITE sip:a.test",
 			"pbx: answer 404 (no_user)"},
 
 		// PBX and phone behind one address.
