@@ -40,6 +40,25 @@ func TestCheck_ProxyRequire(t *testing.T) {
 	})
 }
 
+// RFC 3261 section 16.3 step 1: a Request-URI that is at fault is refused; of other
+// schemes the policy knows.
+func TestCheck_RequestURI(t *testing.T) {
+	run(t, func(w *world) {
+		pbx := w.server()
+		w.forward(groups(pbx))
+		for _, uri := range []string{"sip:401@2001:db8::10", "sip:401@[2001:db8:::1]", "sip:401@a.example:0x", "sips:@@a", "sip:"} {
+			w.phone.Send(proxyAddr, w.phone.Request("MESSAGE", uri))
+			w.phone.Status(400)
+			w.phone.Send(proxyAddr, w.phone.Request("ACK", uri))
+		}
+		w.phone.Silent(time.Second)
+		w.gone()
+		pbx.Silent(time.Second)
+		w.phone.Send(proxyAddr, w.phone.Request("MESSAGE", "tel:+15551234"))
+		pbx.Expect("MESSAGE tel:+15551234 ")
+	})
+}
+
 // crowded returns an INVITE of the phone to which so many header fields, and bytes
 // of them, could be added.
 func (w *world) crowded(fields, bytes int) string {

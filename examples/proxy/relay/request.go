@@ -2,6 +2,7 @@ package relay
 
 import (
 	"cmp"
+	"errors"
 	"hash/maphash"
 	"math/rand/v2"
 	"slices"
@@ -28,6 +29,10 @@ func (c *Context) check() bool {
 	c.readRoutes()
 	if fields, bytes := m.Room(); fields < roomFields || bytes < roomBytes {
 		c.Refuse(513, reasonOf(513))
+		return false
+	}
+	if _, err := location.ParseURI(c.RequestURI); err != nil && !errors.Is(err, location.ErrScheme) { // step 1
+		c.Refuse(400, reasonOf(400)+" (Request-URI)")
 		return false
 	}
 	if m.MaxForwards == 0 && !c.keepalive() {

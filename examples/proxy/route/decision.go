@@ -178,7 +178,7 @@ const (
 	ForeignTarget   // a phone wants to go to something that is no PBX, in a dialog
 	UntrustedDialog // no Route of ours proves the dialog
 	NoUser          // the URI has no user, or none that could exist
-	BadURI          // the Request-URI is no SIP or SIPS URI
+	BadURI          // the Request-URI (To of a REGISTER) is no SIP or SIPS URI
 	StrayACK        // an ACK that belongs to nothing
 	StoreFailed     // the location store did not answer
 	numReasons

@@ -57,6 +57,10 @@ func (d *decider) callBack(ctx context.Context, tenants []*tenant.Tenant) Decisi
 func (d *decider) register(ctx context.Context) Decision {
 	u, to := &d.req.Target, &d.req.To
 	tn := d.serves(to.Host)
+	if to.Host == "" && d.serves(u.Host) != nil {
+		d.say(false, "To", "", "no SIP URI")
+		return reply(400, BadURI)
+	}
 	if tn == nil {
 		d.say(false, "To", to.Host, "no domain that is served")
 		return d.refuse(ctx, UnknownDomain)
