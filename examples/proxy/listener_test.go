@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/sipward/sipward/internal/simnet"
@@ -91,4 +92,51 @@ tenants:
 			p.refused(404, "MESSAGE", uri+"x")
 		}
 	})
+}
+
+// TestTwoFamilies: a phone and a PBX that speak IPv4 and IPv6 have a dialog, by two
+// Record-Routes, of which each takes the one that it can reach (RFC 5658). P-18 P-28.
+func TestTwoFamilies(t *testing.T) {
+	const listen = `listen: ["udp:192.0.2.1:5060", "tcp:192.0.2.1:5060", "udp:[2001:db8::1]:5060", "tcp:[2001:db8::1]:5060"]`
+	for name, tt := range map[string]struct {
+		pbx        string
+		phone, nat string
+		at, to     netip.AddrPort // where the PBX and the phone send to
+	}{
+		"IPv4 phone": {"2001:db8:1::10", "192.168.1.10", "203.0.113.200", proxy6At, proxyAt},
+		"IPv6 phone": {"10.0.1.11", "fd00::5", "2001:db8:3::1", proxyAt, proxy6At},
+	} {
+		for _, network := range []string{"udp", "tcp"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				board := netip.AddrPortFrom(addr(tt.pbx), 5060)
+				inWorld(t, listen+`
+tenants:
+  - {setid: 10, domains: [a.test], destinations: [{uri: "sip:`+board.String()+`"}]}
+`, func(w *world) {
+					w.at = tt.at
+					p := w.pbx(tt.pbx, "a.test")
+					nat := w.net.NewNAT(simnet.NATConfig{Type: simnet.PortRestricted, Outside: []netip.Addr{addr(tt.nat)}})
+					h := nat.NewHost(addr(tt.phone))
+					peer := siptestx.UDP
+					if network == "tcp" {
+						peer = func(t testing.TB, h *simnet.Host, _ uint16) *siptestx.Peer { return siptestx.Dial(t, h, tt.to) }
+					}
+					ph := w.phoneFrom(h, peer(w, h, 5060), "401", "a.test")
+					ph.to = tt.to
+					uri := ph.at(p)
+					p.reaches(ph, "INVITE", uri)
+					in, phoneIn := callIn(p, uri, ph)
+					if len(in.routes) != 2 || !strings.Contains(in.routes[0], tt.at.String()) || !strings.Contains(in.routes[1], tt.to.String()) {
+						t.Errorf("the PBX has the routes %q", in.routes)
+					}
+					phoneOut, out := callOut(ph, p)
+					conversation(out, phoneOut)
+					if network == "udp" {
+						w.restart()
+					}
+					conversation(in, phoneIn)
+				})
+			})
+		}
+	}
 }
