@@ -10,13 +10,16 @@ import (
 	"github.com/sipward/sipward/internal/programtest"
 )
 
-// baresip starts the softphone as extension 401 of a tenant. It answers calls
-// by itself, without sound, and ends by itself after a while. With an authority
-// it uses TLS.
-func (s *site) baresip(i int, ca *authority) *process {
+// baresip starts the softphone as extension 401 of a tenant, on a transport. It
+// answers calls by itself, without sound, and ends by itself after a while. For TLS
+// it has the authority.
+func (s *site) baresip(i int, network string, ca *authority) *process {
 	s.t.Helper()
 	proxy, trusts := s.proxy().String(), ""
-	if ca != nil {
+	switch network {
+	case "TCP":
+		proxy += ";transport=tcp"
+	case "TLS":
 		proxy, trusts = s.stream("TLS").String()+";transport=tls", "sip_cafile "+ca.file+"\n"
 	}
 	program := programtest.Need(s.t, "baresip")
@@ -60,21 +63,18 @@ func modules(t *testing.T, program string) string {
 // own PBX and answers, while the other one stays silent.
 func TestBaresip(t *testing.T) {
 	t.Parallel()
-	t.Run("UDP", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t)
-		s.softphones(settings{}, nil)
-	})
-	t.Run("TLS", func(t *testing.T) {
-		t.Parallel()
-		s := newSite(t)
-		ca := s.authority()
-		s.softphones(s.onStreams(ca, t.TempDir()), ca)
-	})
+	for _, network := range []string{"UDP", "TCP", "TLS"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			ca := s.authority()
+			s.softphones(s.onStreams(ca, t.TempDir()), network, ca)
+		})
+	}
 }
 
-// softphones plays [TestBaresip], over TLS with an authority.
-func (s *site) softphones(c settings, ca *authority) {
+// softphones plays [TestBaresip].
+func (s *site) softphones(c settings, network string, ca *authority) {
 	t := s.t
 	t.Helper()
 	c.tenants = tenants(2)
@@ -83,7 +83,7 @@ func (s *site) softphones(c settings, ca *authority) {
 	var softphones [2]*process
 	for i := range boards {
 		boards[i] = s.asterisk(fmt.Sprint("PBX ", i), s.pbx(i))
-		softphones[i] = s.baresip(i, ca)
+		softphones[i] = s.baresip(i, network, ca)
 	}
 	var contacts [2]string
 	for i, a := range boards {
