@@ -13,16 +13,17 @@ import (
 type end struct {
 	at       netip.AddrPort
 	tcp      bool
-	user     string // a phone's is that of its AOR
-	domain   string // of the phone
-	password string // of the phone, which the PBX checks
-	dials    string // URI that it calls; a PBX calls what is registered in the story
-	shown    string // host:port in its Via and Contact, if not at
-	contact  string // URI of its Contact, if not user and shown
-	times    int    // how often it plays; 0: once
-	path     bool   // of a PBX, as with support_path=yes: keeps the Path of REGISTERs
-	route    string // that Path, which goes into what it sends to the phone
-	preloads bool   // puts a Route to the proxy into every request, beside those of its dialog
+	to       netip.AddrPort // where it sends to; zero: the proxy
+	user     string         // a phone's is that of its AOR
+	domain   string         // of the phone
+	password string         // of the phone, which the PBX checks
+	dials    string         // URI that it calls; a PBX calls what is registered in the story
+	shown    string         // host:port in its Via and Contact, if not at
+	contact  string         // URI of its Contact, if not user and shown
+	times    int            // how often it plays; 0: once
+	path     bool           // of a PBX, as with support_path=yes: keeps the Path of REGISTERs
+	route    string         // that Path, which goes into what it sends to the phone
+	preloads bool           // puts a Route to the proxy into every request, beside those of its dialog
 }
 
 // scenario writes the SIPp scenario for one side of a story.

@@ -81,7 +81,11 @@ func (s *site) sipp(scenario string, a actor, e *end, listens bool) *sippRun {
 	if e.tcp {
 		transport = "t1"
 	}
-	r.process = launch(s.t, r.dir, nil, programtest.Need(s.t, "sipp"), s.proxy().String(),
+	to := e.to
+	if !to.IsValid() {
+		to = s.proxy()
+	}
+	r.process = launch(s.t, r.dir, nil, programtest.Need(s.t, "sipp"), to.String(),
 		"-sf", r.file("xml"), "-t", transport, "-m", fmt.Sprint(max(1, e.times)), "-nostdin",
 		"-i", ip, "-p", fmt.Sprint(e.at.Port()), "-bind_local", "-mi", ip, "-ci", ip,
 		"-timeout", patience.String(), "-timeout_error", "-recv_timeout", fmt.Sprint(patience.Milliseconds()*2/3),

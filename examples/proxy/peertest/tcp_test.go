@@ -1,8 +1,12 @@
 package peertest
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
+	"sync"
 	"testing"
 	"time"
 )
@@ -47,6 +51,62 @@ func TestTCP(t *testing.T) {
 				s.play(join(registers(), call.story), e, b)
 			})
 		}
+	}
+}
+
+// tunnel takes the connections of a SIPp, which may have been built without TLS, and
+// carries what comes on them to the proxy and back over TLS.
+func (s *site) tunnel(at netip.AddrPort, ca *authority) {
+	s.t.Helper()
+	l, err := net.Listen("tcp", at.String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	s.t.Cleanup(func() { l.Close(); all.Wait() })
+	config := &tls.Config{RootCAs: ca.pool, ServerName: s.host(1).String()}
+	carry := func(from, to net.Conn) {
+		io.Copy(to, from)
+		from.Close()
+		to.Close()
+	}
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			secured, err := tls.Dial("tcp", s.stream("TLS").String(), config)
+			if err != nil {
+				s.t.Error(err)
+				c.Close()
+				return
+			}
+			all.Go(func() { carry(c, secured) })
+			all.Go(func() { carry(secured, c) })
+		}
+	})
+}
+
+// What holds over TCP does over TLS.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	for name, story := range map[string]story{
+		"is called":           join(calls(pbx, phone), inDialog(pbx, phone), inDialog(phone, pbx), hangsUp(pbx, phone)),
+		"calls":               join(challenged(401), inDialog(phone, pbx), inDialog(pbx, phone), hangsUp(phone, pbx)),
+		"is called, 100rel":   join(reliable(pbx, phone), hangsUp(phone, pbx)),
+		"is called, given up": canceled(pbx, phone),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			ca := s.authority()
+			s.start(s.onStreams(ca, t.TempDir()))
+			e := s.caller(0)
+			e.tcp, e.to = true, s.phone(9)
+			s.tunnel(e.to, ca)
+			s.play(join(registers(), story), e, s.board(0))
+		})
 	}
 }
 
