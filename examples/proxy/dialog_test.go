@@ -199,6 +199,33 @@ func TestDialog_BehindNAT(t *testing.T) {
 	}
 }
 
+// TestDialog_Glare: two re-INVITEs that cross are two transactions, and each side hears
+// that the other one has one (RFC 3261 section 14.1).
+func TestDialog_Glare(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.behind(simnet.PortRestricted, "401", "a.test")
+		in, phoneIn := callIn(w.a, ph.at(w.a), ph)
+		sides := [...]*side{in, phoneIn}
+		var sent [2]string
+		var got [2]siptestx.Message
+		for i, s := range sides {
+			sent[i] = s.text("INVITE")
+			s.peer.Send(s.to, sent[i])
+		}
+		for i, s := range sides {
+			got[i] = s.peer.Expect("INVITE")
+		}
+		for i, s := range sides {
+			s.peer.Reply(got[i], 491, "")
+			s.peer.Expect("ACK")
+			other := sides[1-i]
+			w.answer(other.peer, 491)
+			other.peer.Send(other.to, w.another("ACK", sent[1-i]))
+		}
+		conversation(in, phoneIn)
+	})
+}
+
 // TestDialog_SurvivesRestart: nothing in a dialog depends on what the proxy
 // remembers, neither dialogs nor bindings.
 func TestDialog_SurvivesRestart(t *testing.T) {

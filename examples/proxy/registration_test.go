@@ -80,26 +80,35 @@ func TestRegister_TokenIsStable(t *testing.T) {
 }
 
 // TestRegister_ParametersStay: what the phone says of its Contact gets to the
-// PBX, and what the PBX says of it to the phone. P-21.
+// PBX, and what the PBX says of it to the phone: instance and reg-id (RFC 5626), GRUUs
+// (RFC 5627) and a Service-Route (RFC 3608). P-21.
 func TestRegister_ParametersStay(t *testing.T) {
 	const params = `;q=0.5;+sip.instance="<urn:uuid:20a220ed-91cb-e3a8-aa10-e850c3079534>";reg-id=1;expires=60`
 	inWorld(t, threeTenants, func(w *world) {
 		ph := w.public("401", "a.test")
 		bare := ph.contact
 		ph.contact = `"Desk, \"1\"" ` + bare + params
-		ph.ask(ph.registerText("Expires:"))
+		ph.ask(ph.registerText("Expires:", "Supported: path, outbound, gruu"))
 		m := w.a.Expect("REGISTER")
 		uri := uriOf(m.Get("Contact"))
 		if got, want := m.Get("Contact"), "<"+uri+">"+params; got != want {
 			t.Errorf("the PBX gets\n%s want\n%s", got, want)
 		}
-		w.a.Reply(m, 200, "pbx", `Contact: "x" <`+uri+`>;expires=59;q=0.5, <sip:elsewhere@10.9.9.9>;expires=7`, "Date: Sun, 22 Nov 2026 05:24:43 GMT")
+		if got := m.Get("Supported"); got != "path, outbound, gruu" {
+			t.Errorf("the PBX gets Supported: %s", got)
+		}
+		const granted = `;expires=59;q=0.5;pub-gruu="sip:401@a.test;gr=urn:uuid:20a2";temp-gruu="sip:tgruu.7hs==@a.test;gr", <sip:elsewhere@10.9.9.9>;expires=7`
+		others := []string{"Date: Sun, 22 Nov 2026 05:24:43 GMT", "Require: outbound", "Flow-Timer: 120",
+			"Service-Route: <sip:p2.a.test;lr>, <sip:s1.a.test;lr>", "P-Associated-URI: <sip:+15551234@a.test>"}
+		w.a.Reply(m, 200, "pbx", append(others, `Contact: "x" <`+uri+`>`+granted)...)
 		got := ph.Status(200)
-		if got, want := got.Get("Contact"), `"x" `+bare+`;expires=59;q=0.5, <sip:elsewhere@10.9.9.9>;expires=7`; got != want {
+		if got, want := got.Get("Contact"), `"x" `+bare+granted; got != want {
 			t.Errorf("the phone gets\n%s want\n%s", got, want)
 		}
-		if got.Get("Date") == "" {
-			t.Error("the Date is lost")
+		for _, line := range others {
+			if !strings.Contains(got.Text, "\r\n"+line+"\r\n") {
+				t.Errorf("%s is lost", line)
+			}
 		}
 	})
 }

@@ -201,6 +201,12 @@ func TestOutsideOfCalls(t *testing.T) {
 			phone.sends("MESSAGE").withoutDialog().sdp(),
 			pbx.answers(202),
 		}},
+		{"PUBLISH", story{
+			phone.sends("PUBLISH").withoutDialog().with("Event: presence", "SIP-If-Match: dx200xyz").sdp(),
+			pbx.answers(200).with("SIP-ETag: kwj449x", "Expires: 1800"),
+			pbx.sends("PUBLISH").withoutDialog().with("Event: presence").sdp(),
+			phone.answers(489),
+		}},
 		{"OPTIONS", story{
 			pbx.sends("OPTIONS"),
 			phone.answers(200).with("Allow: INVITE, ACK, BYE, CANCEL"),

@@ -163,5 +163,5 @@ var reasons = map[int]string{
 	100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted",
 	401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 407: "Proxy Authentication Required",
 	480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 486: "Busy Here",
-	487: "Request Terminated", 503: "Service Unavailable", 603: "Decline",
+	487: "Request Terminated", 489: "Bad Event", 503: "Service Unavailable", 603: "Decline",
 }
