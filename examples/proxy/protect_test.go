@@ -133,6 +133,43 @@ func TestProtect_Connections(t *testing.T) {
 	})
 }
 
+// TestProtect_Overload: when the proxy has more to do than it can, what strangers begin
+// gets 503 and a Retry-After and goes no further, and phones, PBXes and dialogs go on.
+func TestProtect_Overload(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph, x := w.behind(simnet.PortRestricted, "401", "a.test"), w.stranger()
+		uri := ph.at(w.a)
+		in, phoneIn := callIn(w.a, uri, ph)
+		w.proxy.guard.Observe(1_000_000, 0, time.Now())
+		for _, method := range []string{"INVITE", "OPTIONS", "MESSAGE", "SUBSCRIBE"} {
+			text := x.Request(method, "sip:402@a.test")
+			x.Send(w.at, text)
+			got := x.Status(503)
+			if got.Get("Retry-After") == "" {
+				t.Errorf("%s: no Retry-After in\n%s", method, got.Text)
+			}
+			if method == "INVITE" {
+				x.Send(w.at, w.another("ACK", text, "To: "+got.Get("To")))
+			}
+		}
+		if s := w.proxy.relay.Stats().Transactions; s.Open != 0 {
+			t.Errorf("kept: %+v", s)
+		}
+		w.a.reaches(ph, "INVITE", uri)
+		ph.refresh(w.a)
+		out, pbxOut := callOut(ph, w.a)
+		conversation(in, phoneIn)
+		out.exchange(pbxOut, "BYE")
+		if w.proxy.guard.AdmitNew(guard.Source{Addr: x.Addr, Transport: "udp"}, "a call", time.Now()) != guard.Overloaded {
+			t.Error("it was over before all that was tried")
+		}
+		time.Sleep(6 * time.Second)
+		x.Send(w.at, x.Request("OPTIONS", "sip:402@a.test"))
+		w.a.Reply(w.a.Expect("OPTIONS"), 404, "pbx")
+		x.Status(404)
+	})
+}
+
 // TestProtect_BruteForce: who guesses passwords from an address that is proven to
 // be his is banned, and comes back; that of a phone that works is not, nor that
 // of a PBX. P-43 P-44 P-56.
