@@ -134,12 +134,12 @@ func (p *Proxy) explainGuard(m *sipmsg.Message, src route.Source) (notes []strin
 		notes = append(notes, fmt.Sprintf("%v is banned (%s), so that nothing from there is served", ban.Prefix, ban.Reason))
 	}
 	st := p.state.Load()
-	if agent := m.Get(sipmsg.UserAgent); p.guard.IsScanner(agent) && len(st.tenants.Candidates(src.Addr)) == 0 {
+	if p.scans(m) && len(st.tenants.Candidates(src.Addr)) == 0 {
 		told := "are dropped"
 		if st.scanner != config.Drop {
 			told = "get " + st.scanner.String()
 		}
-		notes = append(notes, "the User-Agent is that of a scanner, whose requests "+told)
+		notes = append(notes, "it has the name of a scanner, whose requests "+told)
 	}
 	return notes
 }

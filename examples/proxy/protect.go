@@ -76,7 +76,7 @@ func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
 		f.Close() // which UDP does not have
 		return false
 	}
-	if !m.IsRequest() || !p.guard.IsScanner(m.Get(sipmsg.UserAgent)) || !p.Symmetric(f) {
+	if !m.IsRequest() || !p.Symmetric(f) || !p.scans(m) {
 		return true
 	}
 	p.knock(src, m, guard.Scanner, now)
@@ -84,6 +84,12 @@ func (p *Proxy) admit(f transport.Flow, m *sipmsg.Message) bool {
 		p.relay.Refuse(f, m, status, reasonPhrase(status))
 	}
 	return false
+}
+
+// scans reports whether a request is that of a scanner, by what it calls itself.
+func (p *Proxy) scans(m *sipmsg.Message) bool {
+	from, _ := sipmsg.ParseNameAddr(m.Get(sipmsg.From)) // what cannot be read has no name
+	return p.guard.IsScanner(m.Get(sipmsg.UserAgent), strings.Trim(from.Display, `"`))
 }
 
 // malformed notes a message that cannot be read.

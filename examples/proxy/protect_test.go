@@ -24,11 +24,12 @@ func TestProtect_Scanner(t *testing.T) {
 			x.Send(w.at, siptestx.Edit(x.Request("OPTIONS", "sip:100@a.test"), "User-Agent: "+agent))
 			x.Send(w.at, siptestx.Edit(x.Request("REGISTER", "sip:a.test"), "User-Agent: "+agent))
 		}
+		x.Send(w.at, siptestx.Edit(x.Request("OPTIONS", "sip:100@a.test"), `From: "sipvicious"<sip:100@1.1.1.1>;tag=1`, "User-Agent: Yealink"))
 		w.quiet()
 		ph := w.behind(simnet.PortRestricted, "401", "a.test")
 		uri := ph.at(w.a)
 		w.a.reaches(ph, "INVITE", uri, "User-Agent: friendly-scanner")
-		if st := w.proxy.view().Guard; st.Failures[guard.Scanner] != 6 {
+		if st := w.proxy.view().Guard; st.Failures[guard.Scanner] != 7 {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -77,7 +77,7 @@ func BenchmarkIsScanner(b *testing.B) {
 	g, _, _ := cases(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		g.IsScanner("Yealink SIP-T46S 66.84.0.15")
+		g.IsScanner("Yealink SIP-T46S 66.84.0.15", "Desk")
 	}
 }
 
@@ -88,7 +88,7 @@ func TestAllocations(t *testing.T) {
 		n := testing.AllocsPerRun(1000, func() {
 			g.Admit(src, now)
 			g.AdmitNew(src, "call", now)
-			g.IsScanner("Yealink SIP-T46S 66.84.0.15")
+			g.IsScanner("Yealink SIP-T46S 66.84.0.15", "Desk")
 			g.Failed(src, guard.Malformed, now)
 		})
 		if n != 0 {

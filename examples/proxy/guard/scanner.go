@@ -13,13 +13,14 @@ func defaultScanners() []string {
 // scannedText is how much of a header is searched, as a stranger chooses its length.
 const scannedText = 256
 
-// IsScanner reports whether text, the User-Agent of a request, or the display
-// name or user in its From, has one of [Config].Scanners in its first 256 bytes.
-// Such a request is best dropped without an answer, and told to [Guard.Failed].
-func (g *Guard) IsScanner(text string) bool {
-	text = text[:min(len(text), scannedText)]
+// IsScanner reports whether the User-Agent of a request has one of [Config].Scanners
+// in its first 256 bytes, or the display name in its From is one: some change the one
+// and leave the other. People may have such a name in theirs. A request of a scanner is
+// best dropped without an answer, and told to [Guard.Failed].
+func (g *Guard) IsScanner(userAgent, display string) bool {
+	userAgent = userAgent[:min(len(userAgent), scannedText)]
 	for _, name := range g.scanners {
-		if containsFold(text, name) {
+		if containsFold(userAgent, name) || len(display) == len(name) && hasPrefixFold(display, name) {
 			return true
 		}
 	}

@@ -36,17 +36,22 @@ func TestIsScanner(t *testing.T) {
 	}
 	w := newWorld(t, guard.Config{})
 	for _, tt := range tests {
-		if got := w.IsScanner(tt.userAgent); got != tt.want {
+		if got := w.IsScanner(tt.userAgent, ""); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.userAgent, got, tt.want)
+		}
+	}
+	for display, want := range map[string]bool{"sipvicious": true, "SIPVicious": true, "iwar": true, "Tiwari": false, "sipviciou": false, "": false} {
+		if got := w.IsScanner("Yealink SIP-T46S 66.84.0.15", display); got != want {
+			t.Errorf("from %q: %v, want %v", display, got, want)
 		}
 	}
 	w = newWorld(t, guard.Config{Scanners: []string{" Evil ", ""}})
 	for text, want := range map[string]bool{"evilbot": true, "sipcli": false, "": false} {
-		if got := w.IsScanner(text); got != want {
+		if got := w.IsScanner(text, ""); got != want {
 			t.Errorf("own names: %q: %v, want %v", text, got, want)
 		}
 	}
-	if w = newWorld(t, guard.Config{Scanners: []string{}}); w.IsScanner("sipcli") {
+	if w = newWorld(t, guard.Config{Scanners: []string{}}); w.IsScanner("sipcli", "sipcli") {
 		t.Error("without names there are scanners")
 	}
 }
@@ -72,7 +77,7 @@ func FuzzIsScanner(f *testing.F) {
 		name = strings.TrimSpace(name)
 		text = text[:min(len(text), 256)]
 		want := name != "" && strings.Contains(lower(text), lower(name))
-		if got := g.IsScanner(text); got != want {
+		if got := g.IsScanner(text, ""); got != want {
 			t.Errorf("%q in %q: %v, want %v", name, text, got, want)
 		}
 	})
