@@ -85,7 +85,7 @@ func (c *Context) dead(b *branch) {
 		c.passBest(b)
 	case b.msg != nil: // a 503 would say that it is the proxy that cannot serve
 		c.answerWith(500, "Server Internal Error")
-	case c.plan.Failover:
+	case c.plan.Failover && !c.rang:
 		c.answerWith(503, "Service Unavailable", "Retry-After: 10")
 	case b.status == 408 && !c.invite:
 		// RFC 4320 section 4.2: no 408 to a non-INVITE. The other side has

@@ -147,6 +147,59 @@ func TestFailover_Rings(t *testing.T) {
 	}
 }
 
+// P-27, P-34: a call that has rung is not tried elsewhere, whatever becomes of the
+// PBX: its callee may ring still, or has seen a call. One that has not is.
+func TestFailover_RangBefore(t *testing.T) {
+	says503 := func(w *world, pbx *siptestx.Peer, m siptestx.Message) {
+		pbx.Reply(m, 503, "a")
+		pbx.Expect("ACK")
+	}
+	breaks := func(_ *world, pbx *siptestx.Peer, _ siptestx.Message) { pbx.Close() }
+	dies := func(_ *world, pbx *siptestx.Peer, _ siptestx.Message) {
+		time.Sleep(3 * time.Minute) // Timer C
+		pbx.Expect("CANCEL")
+		time.Sleep(time.Minute)
+	}
+	for _, tt := range []struct {
+		name   string
+		status int
+		then   func(*world, *siptestx.Peer, siptestx.Message)
+		want   int // 0: the other one is tried
+	}{
+		{"trying, says 503", 100, says503, 0},
+		{"trying, breaks", 100, breaks, 0},
+		{"ringing, says 503", 180, says503, 503},
+		{"ringing, breaks", 180, breaks, 480},
+		{"progress, breaks", 183, breaks, 480},
+		{"ringing, dies", 180, dies, 408},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, func(w *world) {
+				alive := w.server()
+				p := failover(alive, alive)
+				l := siptestx.Listen(w, w.pbx, 5060)
+				p.Targets[0][0] = relay.Target{Network: "tcp", Remote: l.Addr}
+				w.forward(p)
+				text := w.send("INVITE")
+				pbx := l.Accept()
+				m := pbx.Expect("INVITE")
+				pbx.Reply(m, tt.status, "a")
+				if tt.status > 100 {
+					w.phone.Status(tt.status)
+				}
+				tt.then(w, pbx, m)
+				if tt.want != 0 {
+					w.ack(text, w.phone.Status(tt.want))
+					alive.Silent(time.Minute)
+					return
+				}
+				alive.Reply(alive.Expect("INVITE"), 200, "b")
+				w.phone.Status(200)
+			})
+		})
+	}
+}
+
 // All are dead: 503, and when to try again. Not 408, which would tell nothing
 // to the caller of an INVITE and is forbidden for other requests (RFC 4320).
 func TestFailover_AllDead(t *testing.T) {

@@ -322,7 +322,7 @@ func (c *Context) settle() {
 		c.release()
 		return
 	}
-	if c.plan.Failover && c.best != nil && !c.best.dead() {
+	if c.plan.Failover && (c.rang || c.best != nil && !c.best.dead()) {
 		c.finish()
 		return
 	}
