@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
@@ -21,6 +22,11 @@ func (p *Proxy) newDispatcher() *dispatcher.Dispatcher {
 		Interval:     c.Interval,
 		Timeout:      c.Timeout,
 		OnTransition: p.transitions.add,
+	}
+	if len(c.Alive) > 0 {
+		dc.Alive = func(status int) bool {
+			return slices.ContainsFunc(c.Alive, func(r config.Reply) bool { return r.Has(status) })
+		}
 	}
 	if c.Probe == config.ProbeAlways && c.Interval > 0 {
 		dc.Ping = p.metrics.Probe(p.ping)

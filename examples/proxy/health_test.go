@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sipward/sipward/dispatcher"
 	"github.com/sipward/sipward/examples/proxy/internal/config"
 	"github.com/sipward/sipward/internal/siptestx"
 	"github.com/sipward/sipward/tenant/mysqltenant"
@@ -112,6 +114,30 @@ func TestHealth_DeadPBXCostsNoCall(t *testing.T) {
 			t.Error("the one that is back gets nothing")
 		}
 	})
+}
+
+// TestHealth_Alive: which answers to a probe show that a PBX works is as configured.
+func TestHealth_Alive(t *testing.T) {
+	for alive, up := range map[string][]int{"[]": {200, 202, 401, 404, 501}, "[2xx, 404]": {200, 202, 404}} {
+		t.Run(alive, func(t *testing.T) {
+			inWorld(t, strings.Replace(fmt.Sprintf(watchedBoxes, "try"), "interval", "alive: "+alive+", interval", 1), func(w *world) {
+				defer w.noProbes()
+				one := w.box("10.0.2.1")
+				w.box("10.0.2.2")
+				for _, status := range []int{200, 202, 401, 404, 501, 503} {
+					one.status.Store(int32(status))
+					time.Sleep(30 * time.Second)
+					want := dispatcher.Probing
+					if slices.Contains(up, status) {
+						want = dispatcher.Active
+					}
+					if got := w.proxy.sets.Status()[0]; got.State != want {
+						t.Errorf("one that answers %d is %v, want %v (%s)", status, got.State, want, got.Cause)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestHealth_PassiveOnly: without probes, requests find out that a PBX is dead,

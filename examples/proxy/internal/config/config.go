@@ -100,6 +100,7 @@ type Dispatcher struct {
 	Probe      Probe                `yaml:"probe"`
 	Interval   time.Duration        `yaml:"interval"` // between probes; 0: no probes
 	Timeout    time.Duration        `yaml:"timeout"`  // of a probe
+	Alive      []Reply              `yaml:"alive"`    // to a probe, of a PBX that works; none: all but 408 and 5xx, and 501
 	Fall       int                  `yaml:"fall"`     // failures in a row that take a destination down
 	Rise       int                  `yaml:"rise"`     // successes in a row that bring it back
 	AllDown    AllDown              `yaml:"all_down"`

@@ -199,6 +199,7 @@ func TestParse_Values(t *testing.T) {
 			c.Dispatcher.Algorithm, c.Dispatcher.Probe, c.Dispatcher.Interval = dispatcher.RoundRobin, config.ProbeNever, 0
 		}},
 		{"large requests", `dispatcher: {udp_mtu: 1300}`, func(c *config.Config) { c.Dispatcher.UDPMTU = 1300 }},
+		{"who is alive", `dispatcher: {alive: [2xx, 404]}`, func(c *config.Config) { c.Dispatcher.Alive = []config.Reply{2, 404} }},
 		{"algorithm 0", `dispatcher: {algorithm: 0}`, func(c *config.Config) { c.Dispatcher.Algorithm = dispatcher.HashCallID }},
 		{"booleans", `acct: {to: off, failed: no}`, func(c *config.Config) { c.Acct.To, c.Acct.Failed = config.AcctOff, false }},
 		{"calls in a file", "cache: {spool: /var/spool/x}\nacct: {to: json, file: /var/log/calls.json, file_mb: 1, file_keep: 7}", func(c *config.Config) {

@@ -72,6 +72,12 @@ f:1: tenants[0].destinations: no destination`},
 		{"lookup: {fork: all}", `f:1: lookup.fork: "all" is not one of parallel, serial, newest`},
 		{"dispatcher: {probe: down}", `f:1: dispatcher.probe: "down" is not one of always, never`},
 		{"dispatcher: {algorithm: 5}", `f:1: dispatcher.algorithm: unknown algorithm "5", want one of affinity, round-robin, hash-callid, hash-from, hash-to, hash-ruri, random, priority, least-calls, least-latency`},
+		{"dispatcher: {alive: [200, 1xx, 7xx, ok, 2x, 199, 700]}", `f:1: dispatcher.alive[1]: "1xx" is neither a status from 200 to 699 nor a class such as 2xx
+f:1: dispatcher.alive[2]: "7xx" is neither a status from 200 to 699 nor a class such as 2xx
+f:1: dispatcher.alive[3]: "ok" is neither a status from 200 to 699 nor a class such as 2xx
+f:1: dispatcher.alive[4]: "2x" is neither a status from 200 to 699 nor a class such as 2xx
+f:1: dispatcher.alive[5]: "199" is neither a status from 200 to 699 nor a class such as 2xx
+f:1: dispatcher.alive[6]: "700" is neither a status from 200 to 699 nor a class such as 2xx`},
 		{"dispatcher: {all_down: wait}", `f:1: dispatcher.all_down: "wait" is not one of try, refuse`},
 		{"dispatcher: {webhook: 'ftp://a/b'}", `f:1: dispatcher.webhook: "ftp://a/b" is not a URL that begins with http:// or https://`},
 		{"dispatcher: {webhook: 'http://'}", `f:1: dispatcher.webhook: "http://" is not a URL that begins with http:// or https://`},

@@ -74,6 +74,39 @@ func (p *Probe) UnmarshalText(text []byte) error {
 	return oneOf(p, text, ProbeAlways, ProbeNever)
 }
 
+// Reply is the status of an answer, such as 404, or by its first digit all that
+// begin so.
+type Reply int
+
+// Has reports whether a status is meant.
+func (r Reply) Has(status int) bool { return int(r) == status || int(r) == status/100 }
+
+// String returns the status, or the class as in 4xx.
+func (r Reply) String() string {
+	if r < 10 {
+		return strconv.Itoa(int(r)) + "xx"
+	}
+	return strconv.Itoa(int(r))
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (r Reply) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes final answers.
+func (r *Reply) UnmarshalText(text []byte) error {
+	digits, class := strings.CutSuffix(string(text), "xx")
+	n, err := strconv.Atoi(digits)
+	least, most := 200, 699
+	if class {
+		least, most = 2, 6
+	}
+	if err != nil || n < least || n > most {
+		return fmt.Errorf("%q is neither a status from 200 to 699 nor a class such as 2xx", text)
+	}
+	*r = Reply(n)
+	return nil
+}
+
 // AllDown is what becomes of requests for a set of which no PBX is alive.
 type AllDown string
 
