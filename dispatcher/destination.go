@@ -70,6 +70,11 @@ type Destination struct {
 	// those of a lower priority.
 	Tier int
 
+	// ProbeDown has [Dispatcher.Run] probe it only while it is [Probing], as OpenSIPS
+	// does with 0 in the column probe_mode: requests must find out that it is dead.
+	// A PBX of several sets is probed in any state unless all of them say so.
+	ProbeDown bool
+
 	// Attrs and Description are for the caller.
 	Attrs, Description string
 }

@@ -192,7 +192,7 @@ func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 	old := d.table.Load()
 	t := &table{sets: make(map[int]*atomic.Pointer[Set]), in: make(map[*health][]int), health: make(map[address]*health)}
 	bySet := make(map[int][]Destination)
-	watched := make(map[*health]bool) // an operator wants them
+	watched := make(map[*health]int) // an operator wants them: places in t.targets
 	for _, x := range dst {
 		bySet[x.SetID] = append(bySet[x.SetID], x)
 		h := t.health[x.address()]
@@ -205,9 +205,11 @@ func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 		if x.State == Inactive {
 			continue
 		}
-		if !watched[h] {
-			watched[h] = true
+		if i, ok := watched[h]; !ok {
+			watched[h] = len(t.targets)
 			t.targets = append(t.targets, target{x, h, identityHash(x)})
+		} else if !x.ProbeDown {
+			t.targets[i].ProbeDown = false
 		}
 		if !h.watched && x.State == Probing {
 			h.down = true
@@ -215,7 +217,8 @@ func (d *Dispatcher) newTable(dst []Destination, now time.Time) *table {
 	}
 	slices.SortFunc(t.targets, func(a, b target) int { return cmp.Compare(a.phase, b.phase) })
 	for _, h := range t.health {
-		h.watch(watched[h], now)
+		_, on := watched[h]
+		h.watch(on, now)
 	}
 	for _, id := range slices.Sorted(maps.Keys(bySet)) {
 		set := d.newSet(id, bySet[id], t.health, old.set(id))

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// target is what is probed. Its destination is the first with its health. A table
-// has its targets by phase.
+// target is what is probed. Its destination is the first with its health, but with
+// the ProbeDown of all of them. A table has its targets by phase.
 type target struct {
 	Destination
 	health *health
 	phase  uint64 // when in the interval, in parts of 2^64
 }
 
-// Run probes all destinations that are not [Inactive], in all states and
-// whatever the column probe_mode of OpenSIPS says: each once in an Interval,
-// at a time of its own that its URI and Socket determine, so that they spread
-// over it. A probe that is still on its way then is not joined by another one.
+// Run probes all destinations that are not [Inactive], in all states unless
+// [Destination.ProbeDown] says otherwise: each once in an Interval, at a time of
+// its own that its URI and Socket determine, so that they spread over it. A probe
+// that is still on its way then is not joined by another one.
 //
 // Without Config.Ping nobody finds out that a destination is alive again. Run
 // takes it into service then after one Interval, or two at most, that it has
@@ -41,7 +41,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		for _, t := range due {
 			if d.cfg.Ping == nil {
 				d.release(t.health)
-			} else if t.health.probed.CompareAndSwap(false, true) {
+			} else if d.wanted(t) && t.health.probed.CompareAndSwap(false, true) {
 				probes.Go(func() { d.probe(ctx, t) })
 			}
 		}
@@ -84,6 +84,16 @@ func (d *Dispatcher) due(done, elapsed time.Duration) (due []target, wait time.D
 		next++
 	}
 	return due, wait // all of them, after a long pause
+}
+
+// wanted reports whether t is to be probed as it is now.
+func (d *Dispatcher) wanted(t target) bool {
+	if !t.ProbeDown {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return t.health.down
 }
 
 // probe asks t once if it is alive.

@@ -129,6 +129,35 @@ func TestRun_States(t *testing.T) {
 	})
 }
 
+// What is to be probed only when it is down is not before requests have found that
+// out, and until then costs no probe. Another set that has the PBX may want more.
+func TestRun_ProbeDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dst := weighted(1, 1, 1)
+		for i := range dst {
+			dst[i].ProbeDown = true
+		}
+		dst[1].State = dispatcher.Probing
+		other := dst[2]
+		other.SetID, other.ProbeDown = 20, false
+		d, n := watch(t, dispatcher.Config{Fall: 2, Rise: 2}, append(dst, other))
+		time.Sleep(4 * interval)
+		if n := n.probed(); len(n["sip:a"]) != 0 || len(n["sip:b"]) != 2 || len(n["sip:c"]) != 4 {
+			t.Errorf("probes %v, want none of a, two of b until it was back, and all of c", n)
+		}
+		try(d, dst[0], 0, errNoAnswer)
+		time.Sleep(2 * interval)
+		if n := n.probed(); len(n["sip:a"]) != 0 {
+			t.Errorf("probes of what is not down: %v", n["sip:a"])
+		}
+		try(d, dst[0], 0, errNoAnswer)
+		time.Sleep(4 * interval)
+		if n := n.probed(); len(n["sip:a"]) != 2 || states(d) != "AAAA" {
+			t.Errorf("probes %v, states %s, want two until it was back", n["sip:a"], states(d))
+		}
+	})
+}
+
 func TestRun_Alive(t *testing.T) {
 	strict := func(status int) bool { return status == 200 }
 	tests := []struct {

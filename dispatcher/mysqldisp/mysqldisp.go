@@ -6,8 +6,8 @@
 // github.com/go-sql-driver/mysql. [Create] makes the table if there is none.
 //
 // A weight is a share of the requests here; OpenSIPS takes it for a number of
-// requests in a row, which comes to the same share. The column probe_mode is
-// not read. A running OpenSIPS sees what [Loader.SetState] writes when it loads
+// requests in a row, which comes to the same share. The column probe_mode counts
+// only with Config.ProbeMode. A running OpenSIPS sees what [Loader.SetState] writes when it loads
 // its destinations again, and writes over it if it keeps states in the database
 // too.
 //
@@ -32,6 +32,11 @@ type Config struct {
 	// Table is the name of the table, up to 64 letters, digits and underscores;
 	// "dispatcher" if empty.
 	Table string
+
+	// ProbeMode has rows with 0 in the column probe_mode, which is its default, probed
+	// only while they are down, see [dispatcher.Destination]. Without it, or without
+	// the column, all are probed.
+	ProbeMode bool
 
 	// OnProblem is told of each problem at the end of each load that has it, by
 	// the goroutine that loads. It must be safe for concurrent use if Load is
@@ -72,7 +77,7 @@ func (l *Loader) query(ctx context.Context, q mysqlschema.Queryer) (string, erro
 	if err != nil {
 		return "", err
 	}
-	return mysqlschema.SelectAll(l.cfg.Table, has, strings.Fields("id setid destination socket state weight priority attrs description")...), nil
+	return mysqlschema.SelectAll(l.cfg.Table, has, strings.Fields("id setid destination socket state probe_mode weight priority attrs description")...), nil
 }
 
 // Load returns all destinations in the order of their ids. The error is one of
@@ -121,6 +126,7 @@ func (l *Loader) destinations(rows []row) (all []dispatcher.Destination, problem
 	seen := make(map[identity]int) // to the index in all
 	for i := range rows {
 		d, faults := rows[i].decode()
+		d.ProbeDown = l.cfg.ProbeMode && rows[i].ProbeMode.String == "0"
 		key := identity{d.SetID, d.URI, d.Socket}
 		first, dup := seen[key]
 		switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +106,37 @@ func TestLoader_Load(t *testing.T) {
 	}
 	if len(f.problems) > 0 {
 		t.Errorf("got problems %v", f.problems)
+	}
+}
+
+// P-35: the column probe_mode counts only for those who want it to.
+func TestLoader_ProbeMode(t *testing.T) {
+	db := createOpenSIPS(t)
+	exec(t, db, `INSERT INTO dispatcher (setid, destination, probe_mode) VALUES (10, 'sip:10.0.1.10', 0), (10, 'sip:10.0.1.11', 1), (10, 'sip:10.0.1.12', 7)`)
+	for _, wanted := range []bool{false, true} {
+		l, err := mysqldisp.New(t.Context(), db, mysqldisp.Config{ProbeMode: wanted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var down []bool
+		for _, d := range got {
+			down = append(down, d.ProbeDown)
+		}
+		if want := []bool{wanted, false, false}; !slices.Equal(down, want) {
+			t.Errorf("ProbeMode %t: probed only when down: %v, want %v", wanted, down, want)
+		}
+	}
+	exec(t, db, "ALTER TABLE dispatcher DROP probe_mode")
+	l, err := mysqldisp.New(t.Context(), db, mysqldisp.Config{ProbeMode: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := l.Load(t.Context()); err != nil || got[0].ProbeDown {
+		t.Errorf("%+v, %v of a table without the column", got, err)
 	}
 }
 

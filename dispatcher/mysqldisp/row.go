@@ -18,6 +18,7 @@ type row struct {
 	Destination sql.NullString `db:"destination"`
 	Socket      sql.NullString `db:"socket"`
 	State       sql.NullString `db:"state"`
+	ProbeMode   sql.NullString `db:"probe_mode"`
 	Weight      sql.NullString `db:"weight"`
 	Priority    sql.NullString `db:"priority"`
 	Attrs       sql.NullString `db:"attrs"`

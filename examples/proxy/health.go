@@ -28,7 +28,7 @@ func (p *Proxy) newDispatcher() *dispatcher.Dispatcher {
 			return slices.ContainsFunc(c.Alive, func(r config.Reply) bool { return r.Has(status) })
 		}
 	}
-	if c.Probe == config.ProbeAlways && c.Interval > 0 {
+	if c.Probe != config.ProbeNever && c.Interval > 0 {
 		dc.Ping = p.metrics.Probe(p.ping)
 	}
 	return dispatcher.New(dc)

@@ -89,7 +89,7 @@ type sourceStats struct {
 func newSource(cfg sourceConfig) *source {
 	s := &source{cfg: cfg, file: cfg.File, names: mysqltenant.NewNames(mysqltenant.NamesConfig{Resolver: cfg.DNS})}
 	if cfg.DB != nil {
-		s.tables = &tables{db: cfg.DB}
+		s.tables = &tables{db: cfg.DB, probes: cfg.File.Dispatcher.Probe == config.ProbeTable}
 	}
 	s.stats.Store(new(sourceStats))
 	return s

@@ -25,6 +25,7 @@ type rows struct {
 // tables reads rows.
 type tables struct {
 	db       *sql.DB
+	probes   bool                // the column probe_mode counts
 	tenants  *mysqltenant.Loader // nil until the tables could be checked
 	sets     *mysqldisp.Loader
 	problems []mysqldisp.Problem // of the reading in progress
@@ -59,6 +60,7 @@ func (t *tables) read(ctx context.Context) (*rows, error) {
 // open checks the tables, for which the database must be there.
 func (t *tables) open(ctx context.Context) error {
 	sets, err := mysqldisp.New(ctx, t.db, mysqldisp.Config{
+		ProbeMode: t.probes,
 		OnProblem: func(p mysqldisp.Problem) { t.problems = append(t.problems, p) },
 	})
 	if err != nil {

@@ -70,7 +70,8 @@ f:1: tenants[0].destinations: no destination`},
 		{"store: redis", `f:1: store: "redis" is not one of auto, memory, mysql, cached`},
 		{"register: {contact: mine}", `f:1: register.contact: "mine" is not one of own, preserve`},
 		{"lookup: {fork: all}", `f:1: lookup.fork: "all" is not one of parallel, serial, newest`},
-		{"dispatcher: {probe: down}", `f:1: dispatcher.probe: "down" is not one of always, never`},
+		{"dispatcher: {probe: down}", `f:1: dispatcher.probe: "down" is not one of always, table, never`},
+		{"dispatcher: {probe: table}", `f:1: dispatcher.probe: "table" needs a database, and there is none`},
 		{"dispatcher: {algorithm: 5}", `f:1: dispatcher.algorithm: unknown algorithm "5", want one of affinity, round-robin, hash-callid, hash-from, hash-to, hash-ruri, random, priority, least-calls, least-latency`},
 		{"dispatcher: {alive: [200, 1xx, 7xx, ok, 2x, 199, 700]}", `f:1: dispatcher.alive[1]: "1xx" is neither a status from 200 to 699 nor a class such as 2xx
 f:1: dispatcher.alive[2]: "7xx" is neither a status from 200 to 699 nor a class such as 2xx

@@ -47,6 +47,7 @@ func (v *validator) run() {
 	v.secrets()
 	v.storage()
 	v.records()
+	v.probes()
 	v.listeners()
 	v.advertised()
 	v.certificate()
@@ -116,6 +117,13 @@ func (v *validator) records() {
 	}
 	if v.Acct.File != "" && v.Acct.To != AcctJSON {
 		v.fault("acct.file", "has no effect: to is %s and not %s", v.Acct.To, AcctJSON)
+	}
+}
+
+// probes checks that there is a table which says what is probed.
+func (v *validator) probes() {
+	if v.Database == "" && v.Dispatcher.Probe == ProbeTable {
+		v.fault("dispatcher.probe", "%q needs a database, and there is none", v.Dispatcher.Probe)
 	}
 }
 

@@ -66,12 +66,13 @@ type Probe string
 
 const (
 	ProbeAlways Probe = "always"
+	ProbeTable  Probe = "table" // as the column probe_mode of the database says
 	ProbeNever  Probe = "never"
 )
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (p *Probe) UnmarshalText(text []byte) error {
-	return oneOf(p, text, ProbeAlways, ProbeNever)
+	return oneOf(p, text, ProbeAlways, ProbeTable, ProbeNever)
 }
 
 // Reply is the status of an answer, such as 404, or by its first digit all that
