@@ -98,7 +98,7 @@ func (p *Proxy) view() stateView {
 	v := stateView{
 		Tenants:     p.state.Load().tenants.Len(),
 		Source:      p.source.Stats(),
-		Ambiguous:   p.ambiguity.Load(),
+		Ambiguous:   p.ambiguity.found.Load(),
 		Decisions:   map[string]uint64{},
 		Unavailable: p.counters.unavailable.Load(),
 		Unreachable: p.counters.unreachable.Load(),

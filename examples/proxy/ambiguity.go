@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sipward/sipward/location"
@@ -15,6 +17,7 @@ import (
 // one PBX: what it wants of them must name the domain or the phone, by our token,
 // and is refused else. So it is found before a call is.
 type ambiguity struct {
+	Domains  [][]string      `json:"domains"` // that have a PBX in common, the first ones
 	Users    int             `json:"users"`
 	Examples []ambiguousUser `json:"examples"` // the first ones by name
 }
@@ -24,8 +27,38 @@ type ambiguousUser struct {
 	Domains []string `json:"domains"`
 }
 
-// keptExamples is how many of the users are named.
+// keptExamples is how many of the users are named, and of the domains.
 const keptExamples = 20
+
+// ambiguities are looked for now and then, and at once when something has changed
+// that can make many of them.
+type ambiguities struct {
+	found atomic.Pointer[ambiguity]
+	due   chan struct{} // has room for one
+}
+
+func newAmbiguities() *ambiguities {
+	a := &ambiguities{due: make(chan struct{}, 1)}
+	a.found.Store(newAmbiguity(nil))
+	return a
+}
+
+// look has them looked for.
+func (a *ambiguities) look() {
+	select {
+	case a.due <- struct{}{}:
+	default:
+	}
+}
+
+// newAmbiguity returns one without users.
+func newAmbiguity(groups [][]string) *ambiguity {
+	a := &ambiguity{Domains: [][]string{}, Examples: []ambiguousUser{}}
+	for _, domains := range groups[:min(len(groups), keptExamples)] {
+		a.Domains = append(a.Domains, domains[:min(len(domains), keptExamples)])
+	}
+	return a
+}
 
 // sharedDomains returns the lists of domains that have a PBX in common.
 func sharedDomains(table *tenant.Table) (groups [][]string) {
@@ -78,7 +111,8 @@ func findAmbiguity(groups [][]string, entries iter.Seq2[location.Entry, error]) 
 			}
 		}
 	}
-	a := &ambiguity{Users: len(several), Examples: []ambiguousUser{}}
+	a := newAmbiguity(groups)
+	a.Users = len(several)
 	for user, domains := range several {
 		slices.Sort(domains)
 		a.Examples = append(a.Examples, ambiguousUser{user, slices.Compact(domains)})
@@ -88,24 +122,41 @@ func findAmbiguity(groups [][]string, entries iter.Seq2[location.Entry, error]) 
 	return a, nil
 }
 
-// watchAmbiguity looks for ambiguous users now and then, until ctx is done. It costs
-// nothing where every PBX has one domain.
+// watchAmbiguity looks for ambiguous users until ctx is done: when the tenants are
+// others, when all bindings have been read, and every minute. It costs nothing
+// where every PBX has one domain.
 func (p *Proxy) watchAmbiguity(ctx context.Context) error {
-	const interval = time.Minute
-	for sleep(ctx, interval) {
-		memory, ok := p.memory()
-		groups := sharedDomains(p.state.Load().tenants)
-		if !ok || len(groups) == 0 {
-			p.ambiguity.Store(new(ambiguity))
-			continue
-		}
-		now, err := findAmbiguity(groups, memory.All(ctx))
-		if err != nil { // the end
-			continue
-		}
-		if before := p.ambiguity.Swap(now); before.Users != now.Users {
-			p.log.Info("users of several domains of a PBX: a number alone does not tell which is meant", "users", now.Users, "examples", now.Examples)
+	if p.mirror != nil {
+		if stop := p.mirror.WhenLoaded(p.ambiguity.look); stop != nil {
+			defer stop()
 		}
 	}
-	return nil
+	const interval = time.Minute
+	for {
+		p.lookForAmbiguity(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.ambiguity.due:
+		case <-time.After(interval):
+		}
+	}
+}
+
+func (p *Proxy) lookForAmbiguity(ctx context.Context) {
+	groups := sharedDomains(p.state.Load().tenants)
+	now := newAmbiguity(groups)
+	if memory, ok := p.memory(); ok && len(groups) > 0 {
+		var err error
+		if now, err = findAmbiguity(groups, memory.All(ctx)); err != nil { // the end
+			return
+		}
+	}
+	before := p.ambiguity.found.Swap(now)
+	if !reflect.DeepEqual(before.Domains, now.Domains) {
+		p.log.Info("domains with a PBX in common: what it asks for must name the domain or the phone", "domains", now.Domains)
+	}
+	if before.Users != now.Users {
+		p.log.Info("users of several domains of a PBX: a number alone does not tell which is meant", "users", now.Users, "examples", now.Examples)
+	}
 }

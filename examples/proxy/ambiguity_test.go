@@ -2,13 +2,14 @@ package main
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestAmbiguity: users whom a PBX cannot call by their number are known before it
-// does, by name and domain, and only those. P-12.
+// TestAmbiguity: domains with a PBX in common, and their users whom it cannot call by
+// number, are known before it does, by name, and only those. P-12.
 func TestAmbiguity(t *testing.T) {
 	inWorld(t, sharedPBX, func(w *world) {
 		w.public("401", "a.test").at(w.a)
@@ -21,20 +22,25 @@ func TestAmbiguity(t *testing.T) {
 		w.public("403", "d.test").at(w.a) // of the same set
 		want := func(want ambiguity) {
 			t.Helper()
-			time.Sleep(2 * time.Minute)
+			synctest.Wait()
 			if diff := cmp.Diff(want, *w.proxy.view().Ambiguous); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		}
-		want(ambiguity{2, []ambiguousUser{{"401", []string{"a.test", "b.test"}}, {"403", []string{"a.test", "d.test"}}}})
+		shared := [][]string{{"a.test", "d.test", "b.test"}, {"a.test", "d.test"}}
+		want(ambiguity{shared, 0, []ambiguousUser{}}) // found when it was started
+		time.Sleep(2 * time.Minute)
+		want(ambiguity{shared, 2, []ambiguousUser{{"401", []string{"a.test", "b.test"}}, {"403", []string{"a.test", "d.test"}}}})
 		w.reconfigure(nil, `
 tenants:
   - {setid: 10, domains: [a.test], destinations: [{uri: "sip:10.0.1.10:5060"}]}
   - {setid: 20, domains: [b.test], destinations: [{uri: "sip:10.0.1.20:5060"}]}
   - {setid: 30, domains: [c.test, d.test], destinations: [{uri: "sip:10.0.1.30:5060"}]}
 `)
-		want(ambiguity{Examples: []ambiguousUser{}})
+		want(ambiguity{[][]string{{"c.test", "d.test"}}, 0, []ambiguousUser{}})
 		w.reconfigure(nil, threeTenants)
-		want(ambiguity{})
+		want(ambiguity{[][]string{}, 0, []ambiguousUser{}})
+		w.reconfigure(nil, sharedPBX)
+		want(ambiguity{shared, 2, []ambiguousUser{{"401", []string{"a.test", "b.test"}}, {"403", []string{"a.test", "d.test"}}}})
 	})
 }

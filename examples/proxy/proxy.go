@@ -76,7 +76,7 @@ type Proxy struct {
 	listening  atomic.Bool
 	draining   atomic.Bool
 	recent     recent
-	ambiguity  atomic.Pointer[ambiguity]
+	ambiguity  *ambiguities
 	counters   counters
 	background sync.WaitGroup // look-ups of names
 }
@@ -105,7 +105,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		dialHEP:  hep.Dial,
 		dial:     transport.DialContext,
 	}
-	p.ambiguity.Store(new(ambiguity))
+	p.ambiguity = newAmbiguities()
 	if err := p.build(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -170,6 +170,7 @@ func (p *Proxy) use(st *state) {
 	st.world = route.World{Tenants: st.tenants, Bindings: p, Own: p.names.isOwn, Policy: st.policy}
 	st.world.Named = func(host string, port uint16) []*tenant.Tenant { return st.named[hostPort{host, port}] }
 	p.state.Store(st)
+	p.ambiguity.look()
 }
 
 // handler is the Proxy as the transport sees it: the transport exists before

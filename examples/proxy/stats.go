@@ -192,7 +192,7 @@ func (p *Proxy) decisionMetrics() prometheus.Collector {
 				put(float64(s.resolutions[i].Load()), name)
 			}
 		}),
-		metrics.Gauge("ambiguous_users", "Users that have the same name in several domains of one PBX, as /debug/state lists them.", func(S) int { return p.ambiguity.Load().Users }),
+		metrics.Gauge("ambiguous_users", "Users that have the same name in several domains of one PBX, as /debug/state lists them.", func(S) int { return p.ambiguity.found.Load().Users }),
 		metrics.Counter("route_to_mismatches_total", "Requests whose Request-URI and To name different hosts.", func(s S) uint64 { return s.toDiffers.Load() }),
 		metrics.Counter("dispatcher_unavailable_total", "Requests for a set of which no PBX can be used.", func(s S) uint64 { return s.unavailable.Load() }),
 		metrics.Counter("phones_unreachable_total", "Requests for a phone whose connection is gone.", func(s S) uint64 { return s.unreachable.Load() }),

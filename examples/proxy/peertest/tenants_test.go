@@ -1,6 +1,7 @@
 package peertest
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -102,6 +103,45 @@ func TestTenantsShareAPBX(t *testing.T) {
 			}
 			p.silent(first, second)
 		})
+	}
+}
+
+// Domains with a PBX in common, and their users whom it cannot call by number, are
+// known as soon as the proxy has started, to status, log and metrics (P-12).
+func TestAmbiguityIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	s, d := newSite(t), newDatabase(t)
+	for i, user := range []string{"401", "401", "402"} {
+		d.inherit(user, domain(i%2), s.udp(fmt.Sprint("phone ", i), s.phone(i)))
+	}
+	p := s.start(settings{tenants: []tenant{{domains: []string{domain(0), domain(1)}}}, lines: d.lines()})
+	eventually(t, "the metric is set", func() bool {
+		_, metrics := p.get("/metrics")
+		return strings.Contains(metrics, "\nsipward_ambiguous_users 1\n")
+	})
+	code, stdout, stderr := command(t, "status", "-json", "-config", p.config)
+	var got struct {
+		Proxy struct {
+			State struct {
+				Ambiguous struct {
+					Domains  [][]string
+					Examples []struct {
+						User    string
+						Domains []string
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v\n%s%s", code, err, stdout, stderr)
+	}
+	both := fmt.Sprint([]string{domain(0), domain(1)})
+	if a := got.Proxy.State.Ambiguous; fmt.Sprint(a.Domains) != "["+both+"]" || fmt.Sprint(a.Examples) != "[{401 "+both+"}]" {
+		t.Errorf("status has %+v", a)
+	}
+	if log := p.errors.String(); !strings.Contains(log, "domains with a PBX in common") || !strings.Contains(log, "users of several domains of a PBX") {
+		t.Errorf("the log does not say so:\n%s", log)
 	}
 }
 
