@@ -18,7 +18,8 @@ type asterisk struct {
 	*peer
 	password string // of all users; "" for none
 	contacts map[string][]stored
-	refused  int // REGISTERs with a wrong password
+	nonces   map[string]bool // of its challenges
+	refused  int             // REGISTERs with a wrong password
 }
 
 // stored is a Contact as it was registered.
@@ -35,7 +36,7 @@ func (s *site) asterisk(name string, at netip.AddrPort) *asterisk {
 
 // asterisk makes a PBX of a peer.
 func (p *peer) asterisk() *asterisk {
-	a := &asterisk{peer: p, password: "secret", contacts: map[string][]stored{}}
+	a := &asterisk{peer: p, password: "secret", contacts: map[string][]stored{}, nonces: map[string]bool{}}
 	a.mu.Lock()
 	a.auto = a.serve
 	a.mu.Unlock()
@@ -63,9 +64,9 @@ func (a *asterisk) register(m *message) {
 		if given != "" {
 			a.refused++
 		}
-		a.reply(m, 401, fmt.Sprintf(
-			`WWW-Authenticate: Digest realm="asterisk",nonce="%d/%x",opaque="16d64c966998b490",algorithm=MD5,qop="auth"`,
-			time.Now().Unix(), serial.Add(1)))
+		nonce := fmt.Sprintf("%d/%x", time.Now().Unix(), serial.Add(1))
+		a.nonces[nonce] = true
+		a.reply(m, 401, `WWW-Authenticate: Digest realm="asterisk",nonce="`+nonce+`",opaque="16d64c966998b490",algorithm=MD5,qop="auth"`)
 		return
 	}
 	aor := user(uriOf(m.get("To")))
@@ -98,8 +99,8 @@ func (a *asterisk) store(aor, contact, expires string) {
 	}
 }
 
-// authentic checks the password (RFC 2617 section 3.2.2). Like Asterisk, it
-// does not compare the uri with the Request-URI.
+// authentic checks the password (RFC 2617 section 3.2.2), and that the challenge
+// was its own. Like Asterisk, it does not compare the uri with the Request-URI.
 func (a *asterisk) authentic(m *message) bool {
 	if a.password == "" {
 		return true
@@ -108,7 +109,7 @@ func (a *asterisk) authentic(m *message) bool {
 	secret := digest(user(uriOf(m.get("To"))), "asterisk", a.password)
 	asked := digest(m.method(), given["uri"])
 	want := digest(secret, given["nonce"], given["nc"], given["cnonce"], "auth", asked)
-	return given["response"] == want
+	return given["response"] == want && a.nonces[given["nonce"]]
 }
 
 // digestParams returns the parameters of a challenge or of what answers it.
