@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/sipward/sipward/examples/proxy/internal/config"
@@ -39,9 +40,13 @@ func (p *Proxy) serveExplain(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, e.String())
 }
 
-// serveDecisions shows the last requests that went nowhere.
+// serveDecisions shows the last requests that went nowhere, and with a debug log
+// others too; with call_id those with that Call-ID.
 func (p *Proxy) serveDecisions(w http.ResponseWriter, r *http.Request) {
 	all := p.recent.all()
+	if q := r.URL.Query(); q.Has("call_id") {
+		all = slices.DeleteFunc(all, func(e *explanation) bool { return e.CallID != q.Get("call_id") })
+	}
 	if wantsJSON(r) {
 		writeJSON(w, all)
 		return

@@ -15,7 +15,8 @@ import (
 
 // tell logs what a decision has come to, and keeps it, if an operator may want to
 // know why a request did not go where it should. That is bounded for each kind, so
-// that a flood of packets makes no flood of lines.
+// that a flood of packets makes no flood of lines. With a debug log all others are
+// kept as well.
 func (p *Proxy) tell(c *relay.Context, st *state, req *route.Request, src route.Source, d *route.Decision, o *outcome) {
 	kind := kindOf(d, o)
 	keep := kind != "" && p.recent.due(kind)
@@ -23,7 +24,7 @@ func (p *Proxy) tell(c *relay.Context, st *state, req *route.Request, src route.
 		p.warn(c, d, o)
 	}
 	if keep || p.debug {
-		p.record(c, st, req, src, d, o, keep)
+		p.record(c, st, req, src, d, o, keep || kind == "")
 	}
 }
 
@@ -86,21 +87,33 @@ func kindOf(d *route.Decision, o *outcome) string {
 	return "unreachable"
 }
 
-// recent keeps the last refusals of each kind, so that those of which there are
+// recent keeps the last requests of each kind, so that those of which there are
 // many do not push out the others. The zero recent is empty.
 type recent struct {
 	mu    sync.Mutex
-	kinds map[string]*refusals
+	kinds map[string]*lastOnes
 }
 
-// keptRefusals is how many are kept of a kind, and how many of them a second: an
-// attack must not cost more than it does without.
-const keptRefusals = 10
+const (
+	// keptRefusals is how many are kept of a kind, and how many of them a second: an
+	// attack must not cost more than it does without.
+	keptRefusals = 10
 
-// refusals are the last ones of a kind.
-type refusals struct {
-	kept [keptRefusals]*explanation
-	next int // the oldest
+	// keptRouted is how many are kept that went where they should.
+	keptRouted = 100
+)
+
+// lastOnes are the last requests of a kind.
+type lastOnes struct {
+	kept []*explanation
+	next int // the oldest, once it is full
+}
+
+func sizeOf(kind string) int {
+	if kind == "" {
+		return keptRouted
+	}
+	return keptRefusals
 }
 
 // due reports whether a refusal is to be kept.
@@ -108,22 +121,26 @@ func (r *recent) due(kind string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of := r.kinds[kind]
-	return of == nil || of.kept[of.next] == nil || time.Since(of.kept[of.next].At) >= time.Second
+	return of == nil || len(of.kept) < sizeOf(kind) || time.Since(of.kept[of.next].At) >= time.Second
 }
 
 func (r *recent) add(kind string, e *explanation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.kinds == nil {
-		r.kinds = map[string]*refusals{}
+		r.kinds = map[string]*lastOnes{}
 	}
 	of := r.kinds[kind]
 	if of == nil {
-		of = &refusals{}
+		of = &lastOnes{}
 		r.kinds[kind] = of
 	}
-	of.kept[of.next] = e
-	of.next = (of.next + 1) % keptRefusals
+	if most := sizeOf(kind); len(of.kept) < most {
+		of.kept = append(of.kept, e)
+	} else {
+		of.kept[of.next] = e
+		of.next = (of.next + 1) % most
+	}
 }
 
 // all returns what is kept, the latest first.
@@ -131,11 +148,7 @@ func (r *recent) all() []*explanation {
 	all := []*explanation{}
 	r.mu.Lock()
 	for _, of := range r.kinds {
-		for _, e := range of.kept {
-			if e != nil {
-				all = append(all, e)
-			}
-		}
+		all = append(all, of.kept...)
 	}
 	r.mu.Unlock()
 	slices.SortFunc(all, func(a, b *explanation) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(a.CallID, b.CallID)) })

@@ -280,12 +280,13 @@ func TestExplain_Banned(t *testing.T) {
 // the frequent ones, and no more than some a second.
 func TestDecisions(t *testing.T) {
 	inWorld(t, sharedPBX, func(w *world) {
+		w.proxy.debug = false
 		w.public("401", "a.test").at(w.a)
 		w.public("401", "b.test").at(w.a)
 		w.a.refused(404, "MESSAGE", "sip:401@192.0.2.1", "Call-ID: rare")
 		kinds := func() map[string]int {
 			n := map[string]int{}
-			for _, e := range w.decisions() {
+			for _, e := range w.decisions("") {
 				n[e.Reason]++
 			}
 			return n
@@ -298,7 +299,7 @@ func TestDecisions(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		w.a.refused(404, "MESSAGE", "sip:402@a.test", "Call-ID: late")
-		if first := w.decisions()[0]; first.CallID != "late" || len(first.Evidence) == 0 {
+		if first := w.decisions("")[0]; first.CallID != "late" || len(first.Evidence) == 0 {
 			t.Errorf("%+v", first)
 		}
 		if d := cmp.Diff(map[string]int{"ambiguous": 1, "missing": keptRefusals}, kinds()); d != "" {
@@ -312,11 +313,38 @@ func TestDecisions(t *testing.T) {
 	})
 }
 
+// TestDecisions_Debug: with a debug log what went where it should is kept as well,
+// and is found by its Call-ID, as explain tells it.
+func TestDecisions_Debug(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.public("401", "a.test")
+		uri := ph.at(w.a)
+		text := w.a.request("MESSAGE", uri, "Call-ID: wanted&1")
+		said := w.explain(w.a.Addr, text)
+		w.a.Send(w.at, text)
+		ph.Reply(ph.Expect("MESSAGE"), 200, "phone")
+		w.answer(w.a.Peer, 200)
+		for range 2 * keptRefusals {
+			w.a.refused(404, "MESSAGE", uri+"x")
+		}
+		found := w.decisions("&call_id=wanted%261")
+		if len(found) != 1 || found[0].String() != said {
+			t.Errorf("%v, want\n%s", found, said)
+		}
+		for range keptRouted {
+			w.a.reaches(ph, "MESSAGE", uri)
+		}
+		if n := len(w.decisions("")); n != keptRouted+keptRefusals || len(w.decisions("&call_id=wanted%261")) != 0 {
+			t.Errorf("%d are kept", n)
+		}
+	})
+}
+
 // decisions returns what /debug/decisions shows.
-func (w *world) decisions() (all []explanation) {
+func (w *world) decisions(query string) (all []explanation) {
 	w.Helper()
 	rec := httptest.NewRecorder()
-	w.proxy.serveDecisions(rec, httptest.NewRequest(http.MethodGet, "/debug/decisions?json=1", nil))
+	w.proxy.serveDecisions(rec, httptest.NewRequest(http.MethodGet, "/debug/decisions?json=1"+query, nil))
 	if err := json.Unmarshal(rec.Body.Bytes(), &all); err != nil {
 		w.Fatalf("%v in\n%s", err, rec.Body)
 	}
@@ -335,7 +363,7 @@ func TestDecisions_NoLog(t *testing.T) {
 		w.a.refused(480, "MESSAGE", uri)
 		time.Sleep(time.Millisecond)
 		w.a.refused(404, "MESSAGE", uri+"x")
-		all := w.decisions()
+		all := w.decisions("")
 		if len(all) != 2 || len(all[0].Evidence) == 0 || len(all[1].Evidence) == 0 {
 			t.Fatalf("%+v", all)
 		}
