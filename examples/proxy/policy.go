@@ -298,15 +298,24 @@ func (st *state) affinity(d *route.Decision, m *sipmsg.Message, src route.Source
 	case dispatcher.KeyCallID:
 		return m.CallID
 	case dispatcher.KeyFrom:
-		return addressOf(m.Get(sipmsg.From))
+		return spelled(addressOf(m.Get(sipmsg.From)))
 	case dispatcher.KeyTo:
-		return addressOf(m.Get(sipmsg.To))
+		return spelled(addressOf(m.Get(sipmsg.To)))
 	case dispatcher.KeyRequestURI:
-		return m.RequestURI
+		return spelled(m.RequestURI)
 	case dispatcher.KeyNone:
 		return ""
 	}
 	return d.AffinityKey(src)
+}
+
+// spelled returns a URI as its user and host in one spelling, or as it is if it has
+// no user.
+func spelled(uri string) string {
+	if aor, err := location.ParseAOR(uri); err == nil {
+		return aor.String()
+	}
+	return uri
 }
 
 func addressOf(value string) string {

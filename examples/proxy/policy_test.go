@@ -160,12 +160,13 @@ func TestOddUsers(t *testing.T) {
 	})
 }
 
-// TestAffinity_Key: what a PBX is chosen by, for each algorithm.
+// TestAffinity_Key: what a PBX is chosen by, for each algorithm, however it is
+// written. P-76.
 func TestAffinity_Key(t *testing.T) {
-	m, err := sipmsg.Parse(strings.ReplaceAll(`INVITE sip:402@a.test SIP/2.0
+	m, err := sipmsg.Parse(strings.ReplaceAll(`INVITE sip:402@A.test:5060;transport=udp SIP/2.0
 Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bK1
-From: "x" <sip:401@a.test>;tag=1
-To: sip:403@a.test
+From: "x" <sip:401@a.TEST;user=phone>;tag=1
+To: sip:403@a.test:5060
 Call-ID: call
 CSeq: 1 INVITE
 Content-Length: 0
@@ -176,8 +177,8 @@ Content-Length: 0
 	}
 	src := route.Source{Addr: netip.MustParseAddrPort("203.0.113.1:1024")}
 	for algorithm, want := range map[string]string{
-		"affinity": "401@a.test", "hash-callid": "call", "hash-from": "sip:401@a.test", "hash-to": "sip:403@a.test",
-		"hash-ruri": "sip:402@a.test", "round-robin": "", "random": "", "priority": "",
+		"affinity": "401@a.test", "hash-callid": "call", "hash-from": "401@a.test", "hash-to": "403@a.test",
+		"hash-ruri": "402@a.test", "round-robin": "", "random": "", "priority": "",
 	} {
 		st := stateOf(t, parseConfig(t, fmt.Sprintf("dispatcher: {algorithm: %s}%s", algorithm, threeTenants)), nil)
 		if got := st.affinity(&route.Decision{AOR: someAOR(t, "401", "a.test")}, m, src); got != want {
