@@ -7,7 +7,10 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/sipward/sipward/internal/mysqltest"
 )
 
 // box is a PBX that answers all requests with a status.
@@ -186,4 +189,62 @@ func TestHealth_ProbeMode(t *testing.T) {
 	quiet.again(1)
 	eventually(t, "it is back", func() bool { return strings.Contains(p.errors.String(), "PBX is back") })
 	ask(200)
+}
+
+// A PBX that an operator switches off drains: it gets no new requests, its calls go
+// on and end, and what it asks for itself is served. Weight 0 does the same, but it
+// still stands in for the others.
+func TestMaintenance(t *testing.T) {
+	t.Parallel()
+	server := mysqltest.New(t)
+	for _, tt := range []struct {
+		name, change, back string
+		standsIn           bool
+	}{
+		{"inactive", "state = 1", "state = 0", false},
+		{"weight 0", "weight = '0'", "weight = '1'", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, d := newSite(t), databaseOn(t, server)
+			d.exec("INSERT INTO domain (domain, setid) VALUES (?, 10)", domain(0))
+			d.exec("INSERT INTO dispatcher (id, setid, destination, priority) VALUES (1, 10, ?, 9), (2, 10, ?, 0)",
+				"sip:"+s.pbx(0).String(), "sip:"+s.pbx(1).String())
+			p := s.start(settings{tenants: []tenant{}, lines: append(d.lines(), "reload: 0s", "timers: {branch: 1s}",
+				"dispatcher: {probe: never, algorithm: priority, all_down: refuse}")})
+			first, second, h := s.asterisk("first", s.pbx(0)), s.asterisk("second", s.pbx(1)), s.udp("phone", s.phone(0))
+			asks := func(a *asterisk) {
+				t.Helper()
+				h.dialog("sip:9@"+domain(0), "sip:402@"+domain(0)).request("MESSAGE")
+				a.reply(a.expect("MESSAGE"), 200)
+				h.expect("200 MESSAGE")
+			}
+			set := func(what string) {
+				t.Helper()
+				d.exec("UPDATE dispatcher SET " + what + " WHERE id = 1")
+				p.loads(1, syscall.SIGHUP)
+			}
+			h.register("401", domain(0), "secret")
+			contact := first.contact("401")
+			in, atPhone := first.takes(contact, h)
+			out, atPBX := first.takenFrom(h)
+			asks(first)
+
+			set(tt.change)
+			asks(second)
+			converse(in, atPhone)
+			converse(out, atPBX)
+			first.rings(contact, h, h.contactOf("401"))
+			second.close()
+			if tt.standsIn {
+				asks(first)
+			} else {
+				h.dialog("sip:9@"+domain(0), "sip:402@"+domain(0)).request("MESSAGE")
+				h.expect("503 MESSAGE")
+			}
+			set(tt.back)
+			asks(first)
+			p.silent(h, first.peer)
+		})
+	}
 }
