@@ -37,8 +37,9 @@ type Plan struct {
 	// Targets are tried group by group, those of a group at once. What ends a
 	// group so that the next is tried is any failure (RFC 3261 section 16.6),
 	// or with Failover only what shows that a target is not alive: no answer
-	// at all, a transport error, 503; and nothing once it has rung, since that
-	// would call somebody twice. The relay keeps the slices.
+	// at all, or no final one to another request than INVITE, a transport error,
+	// 503; and nothing once it has rung, since that would call somebody twice.
+	// The relay keeps the slices.
 	Targets  [][]Target
 	Failover bool
 	// RecordRoute keeps the dialog on the proxy. RouteParams are added to the

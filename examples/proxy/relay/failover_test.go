@@ -57,6 +57,27 @@ func TestFailover_NoAnswer(t *testing.T) {
 	}
 }
 
+// P-34: a PBX that dies after its 100 to a request other than INVITE, which some send
+// even to a REGISTER, is passed over as soon as one that says nothing.
+func TestFailover_TryingAndNoMore(t *testing.T) {
+	for _, method := range []string{"REGISTER", "OPTIONS"} {
+		run(t, func(w *world) {
+			dead, alive := w.server(), w.server()
+			w.forward(failover(dead, alive))
+			start := time.Now()
+			w.send(method)
+			time.Sleep(time.Second)
+			dead.Reply(dead.Expect(method), 100, "a")
+			m := alive.Expect(method)
+			if got := m.At.Sub(start).Truncate(100 * time.Millisecond); got != 8*time.Second {
+				w.Errorf("%s: the second is tried after %v, want 8s", method, got)
+			}
+			alive.Reply(m, 200, "b")
+			w.phone.Status(200)
+		})
+	}
+}
+
 // P-34, P-27: 503 makes a failover, and no other answer does.
 func TestFailover_OnStatus(t *testing.T) {
 	for status := 300; status < 700; status += 1 + status%7 {

@@ -165,7 +165,7 @@ func (c *Context) provisional(b *branch, m *sipmsg.Message) {
 	case b.gaveUp: // its CANCEL is on the way
 		return
 	case !c.invite:
-		if first {
+		if first && !c.plan.Failover { // to a PBX a 100 gives no more time
 			b.await(0)
 		}
 	case m.Status > 100 || first: // step 2: Timer C
@@ -275,7 +275,7 @@ func (c *Context) timer(b *branch) {
 	case b.accepted:
 		c.relay.dialogs.remove(c.dialog)
 	case b.ended:
-	case b.answered: // section 16.8
+	case b.answered && c.invite: // section 16.8
 		b.client.Cancel()
 	case !c.invite && !c.plan.Failover:
 		// A phone that does not answer; its transaction ends by itself.
