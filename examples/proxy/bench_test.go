@@ -29,8 +29,8 @@ func BenchmarkProxy(b *testing.B) {
 
 // recording has a proxy make records of calls, which nobody keeps.
 func recording(b *testing.B) func(*Proxy) {
-	cfg := callsConfig{Dir: b.TempDir(), Sink: "none", DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler)}
-	cfg.New = func() acct.Sink { return acct.SinkFunc(func(context.Context, []acct.Record) error { return nil }) }
+	cfg := callsConfig{Dir: b.TempDir(), DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	cfg.Sinks = sinks("none", func(context.Context, []acct.Record) error { return nil })
 	return func(p *Proxy) {
 		var err error
 		if p.calls, err = newCalls(cfg); err != nil {
@@ -63,6 +63,7 @@ func benchmark(b *testing.B, begin func(*script), change ...func(*Proxy)) {
 listen: ["udp:127.0.0.1:5060"]
 admin: ""
 secret: "sixteen characters"
+log: {calls: off}
 tenants: [{setid: 10, domains: [tenant-a.test], destinations: [{uri: "sip:127.0.1.10:5060"}]}]
 `), "bench", func(string) string { return "" })
 	if err != nil {

@@ -31,12 +31,11 @@ type calls struct {
 
 // callsConfig configures calls.
 type callsConfig struct {
-	Dir           string           // for the journals of one proxy
-	Sink          string           // name of what takes the records
-	New           func() acct.Sink // makes one for each journal
-	Close         func() error     // for when they have had everything; may be nil
+	Dir           string                      // for the journals of one proxy; "": calls are in memory only
+	Sinks         map[string]func() acct.Sink // what takes the records, by name; each journal has its own
+	Close         func() error                // for when they have had everything; may be nil
 	DialogTimeout time.Duration
-	Dialogs       *sql.DB // with a table dialog for open calls; may be nil
+	Dialogs       *sql.DB // with a table dialog for open calls; may be nil, and is without Dir
 	Log           *slog.Logger
 }
 
@@ -47,36 +46,50 @@ type callJournal struct {
 	unlock func()
 }
 
-// openCalls returns the calls that cfg asks for, nil if their records go nowhere.
-// Db is nil without a database.
+// openCalls returns the calls that cfg asks for, nil if nobody is told of them. Db is
+// nil without a database.
 func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Logger) (*calls, error) {
-	to := cfg.Calls()
-	if to == config.AcctOff {
-		return nil, nil
-	}
-	root := cfg.SpoolDir(os.Getenv)
-	cc := callsConfig{
-		// Calls are those of a socket: who answers there goes on with them.
-		Dir:  filepath.Join(root, "calls", fileName(cfg.Listen[0].String())),
-		Sink: string(to), DialogTimeout: cfg.Acct.DialogTimeout, Log: log,
-	}
-	if to == config.AcctMySQL {
-		cc.New = func() acct.Sink { return m.Sink(&callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}}) }
+	to, root := cfg.Calls(), cfg.SpoolDir(os.Getenv)
+	// Calls are those of a socket: who answers there goes on with them.
+	dir := filepath.Join(root, "calls", fileName(cfg.Listen[0].String()))
+	cc := callsConfig{Sinks: map[string]func() acct.Sink{}, DialogTimeout: cfg.Acct.DialogTimeout, Log: log}
+	lines := func() acct.Sink { return newCallLines(log) }
+	switch to {
+	case config.AcctMySQL:
+		cc.Dir = dir
+		cc.Sinks[string(to)] = func() acct.Sink { return m.Sink(&callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}}) }
 		if cfg.Acct.Dialogs {
 			cc.Dialogs = db
 		}
-		return newCalls(cc)
+	case config.AcctJSON:
+		file, err := newCallFile(cfg.Acct, root)
+		if err != nil {
+			return nil, err
+		}
+		cc.Dir, cc.Close = dir, file.close
+		cc.Sinks[string(to)] = func() acct.Sink { return m.Sink(file) }
+	default:
+		lines = func() acct.Sink { return m.Sink(newCallLines(log)) } // each call is measured once
 	}
-	file, err := newCallFile(cfg.Acct, root)
-	if err != nil {
-		return nil, err
+	if cfg.Log.Calls {
+		cc.Sinks[logSink] = lines
 	}
-	cc.New, cc.Close = func() acct.Sink { return m.Sink(file) }, file.close
+	if len(cc.Sinks) == 0 {
+		return nil, nil
+	}
 	return newCalls(cc)
 }
 
 func newCalls(cfg callsConfig) (*calls, error) {
 	c := &calls{cfg: cfg}
+	if cfg.Dir == "" {
+		j, err := c.open("", func() {})
+		if err != nil {
+			return nil, fmt.Errorf("calls: %w", err)
+		}
+		c.journals = []*callJournal{j}
+		return c, nil
+	}
 	err := unclaimed(cfg.Dir, func(dir string, unlock func()) error {
 		j, err := c.open(dir, unlock)
 		if err != nil {
@@ -96,14 +109,18 @@ func newCalls(cfg callsConfig) (*calls, error) {
 }
 
 func (c *calls) open(dir string, unlock func()) (*callJournal, error) {
-	r, err := acct.Open(acct.Config{
-		Sinks: map[string]acct.Sink{c.cfg.Sink: c.cfg.New()}, Dir: dir,
-		DialogTimeout: c.cfg.DialogTimeout, Logger: c.cfg.Log,
-	})
+	sinks := map[string]acct.Sink{}
+	for name, make := range c.cfg.Sinks {
+		sinks[name] = make()
+	}
+	r, err := acct.Open(acct.Config{Sinks: sinks, Dir: dir, DialogTimeout: c.cfg.DialogTimeout, Logger: c.cfg.Log})
 	if err != nil {
 		return nil, err
 	}
 	j := &callJournal{Recorder: r, unlock: unlock}
+	if dir == "" {
+		return j, nil
+	}
 	if j.node, err = nodeOf(dir); err != nil {
 		return nil, errors.Join(err, r.Close(context.Background()))
 	}
@@ -173,7 +190,8 @@ func (c *calls) close() error {
 	return errors.Join(errs...)
 }
 
-// stats returns the figures of all journals.
+// stats returns the figures of all journals. The log, which takes whatever it gets,
+// is no place for records and does not count.
 func (c *calls) stats() acct.Stats {
 	sum := acct.Stats{Recorded: map[acct.Cause]uint64{}, Sinks: map[string]acct.SinkStats{}}
 	for _, j := range c.journals {
@@ -187,6 +205,7 @@ func (c *calls) stats() acct.Stats {
 		for cause, n := range s.Recorded {
 			sum.Recorded[cause] += n
 		}
+		delete(s.Sinks, logSink)
 		for name, sink := range s.Sinks {
 			of := sum.Sinks[name]
 			of.Queued += sink.Queued

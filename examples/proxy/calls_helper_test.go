@@ -52,15 +52,18 @@ func (l *ledger) under(p *Proxy) {
 	number := l.alive
 	l.mu.Unlock()
 	c, err := newCalls(callsConfig{
-		Dir: l.dir, Sink: "ledger", DialogTimeout: l.timeout, Log: p.log,
-		New: func() acct.Sink {
-			return acct.SinkFunc(func(_ context.Context, rs []acct.Record) error { return l.write(number, rs) })
-		},
+		Dir: l.dir, DialogTimeout: l.timeout, Log: p.log,
+		Sinks: sinks("ledger", func(_ context.Context, rs []acct.Record) error { return l.write(number, rs) }),
 	})
 	if err != nil {
 		l.w.Fatal(err)
 	}
 	p.calls = c
+}
+
+// sinks are one sink.
+func sinks(name string, f acct.SinkFunc) map[string]func() acct.Sink {
+	return map[string]func() acct.Sink{name: func() acct.Sink { return f }}
 }
 
 func (l *ledger) write(number int, records []acct.Record) error {

@@ -112,17 +112,15 @@ func TestNewCalls_Left(t *testing.T) {
 		var mu sync.Mutex
 		written := map[string]int{}
 		cfg := callsConfig{
-			Dir: filepath.Join(t.TempDir(), "calls"), Sink: "test", DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler),
-			New: func() acct.Sink {
-				return acct.SinkFunc(func(_ context.Context, records []acct.Record) error {
-					mu.Lock()
-					defer mu.Unlock()
-					for _, r := range records {
-						written[r.CallID]++
-					}
-					return nil
-				})
-			},
+			Dir: filepath.Join(t.TempDir(), "calls"), DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler),
+			Sinks: sinks("test", func(_ context.Context, records []acct.Record) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, r := range records {
+					written[r.CallID]++
+				}
+				return nil
+			}),
 		}
 		first, second := runCalls(t, cfg), runCalls(t, cfg)
 		for i, c := range []*running{first, second} {
@@ -162,15 +160,13 @@ func TestCalls_Close(t *testing.T) {
 		var failure error = errLedger
 		written := 0
 		cfg := callsConfig{
-			Dir: filepath.Join(t.TempDir(), "calls"), Sink: "test", DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler),
-			New: func() acct.Sink {
-				return acct.SinkFunc(func(_ context.Context, records []acct.Record) error {
-					if failure == nil {
-						written += len(records)
-					}
-					return failure
-				})
-			},
+			Dir: filepath.Join(t.TempDir(), "calls"), DialogTimeout: time.Hour, Log: slog.New(slog.DiscardHandler),
+			Sinks: sinks("test", func(_ context.Context, records []acct.Record) error {
+				if failure == nil {
+					written += len(records)
+				}
+				return failure
+			}),
 		}
 		c := runCalls(t, cfg)
 		c.journals[0].Begin(acct.Invite{CallID: "one", FromTag: "f"}).Fail(486, "Busy Here")
@@ -194,7 +190,7 @@ func TestNewCalls_Faults(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := callsConfig{Dir: file, Sink: "test", New: func() acct.Sink { return acct.SinkFunc(nil) }, Log: slog.New(slog.DiscardHandler)}
+	cfg := callsConfig{Dir: file, Sinks: sinks("test", nil), Log: slog.New(slog.DiscardHandler)}
 	if _, err := newCalls(cfg); err == nil {
 		t.Error("a file is no directory")
 	}

@@ -302,9 +302,9 @@ func refresh(s, to *side, method, seconds string) {
 	}
 }
 
-// TestCalls_Off: a proxy without accounting does the same but for the records.
+// TestCalls_Off: a proxy that tells nobody of calls does the same but for the records.
 func TestCalls_Off(t *testing.T) {
-	inWorld(t, threeTenants, func(w *world) {
+	inWorld(t, "acct: {to: off}\nlog: {calls: off}"+threeTenants, func(w *world) {
 		if w.proxy.calls != nil || len(w.proxy.parts()) != 3 || w.proxy.view().Calls != nil {
 			t.Error("there are calls")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -263,14 +264,47 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 		}
 	}
 	ctx := context.Background()
+	var before []location.Binding
 	if m.Status < 300 {
 		r.proxy.registeredOn(r.flow, r.asks.AOR())
+		before = r.bound()
 	}
 	if err := r.asks.Commit(ctx, res); err != nil {
 		r.proxy.log.LogAttrs(ctx, slog.LevelError, "registration not stored", slog.Any("aor", r.asks.AOR()), slog.Any("err", err))
 		return 500, "Server Internal Error"
 	}
+	if m.Status < 300 {
+		r.tell(before)
+	}
 	return 0, ""
+}
+
+// bound returns the phones of the AOR, if the log hears of those that come or go.
+func (r *registration) bound() []location.Binding {
+	if !r.proxy.cfg.Log.Registrations {
+		return nil
+	}
+	all, _ := r.proxy.store.Lookup(context.Background(), r.asks.AOR()) // if it fails, so does Commit
+	return all
+}
+
+// tell logs who has come or gone since before. Who stays registers again and again,
+// which is worth no line.
+func (r *registration) tell(before []location.Binding) {
+	after := r.bound()
+	line := func(text string, b *location.Binding, more ...any) {
+		r.proxy.log.Info(text, append([]any{"aor", r.asks.AOR(), "contact", b.Contact, "src", r.source.Addr, "transport", r.source.Transport}, more...)...)
+	}
+	for i := range after {
+		if b := &after[i]; !slices.ContainsFunc(before, b.Same) {
+			line("phone registered", b, "expires", time.Until(b.Expires).Round(time.Second).String(), "user_agent", b.UserAgent, "pbx", b.Registrar)
+		}
+	}
+	for i := range before {
+		if b := &before[i]; !slices.ContainsFunc(after, b.Same) {
+			line("phone unregistered", b)
+		}
+	}
 }
 
 // judge tells the guard what the PBX makes of who registers (P-43, P-83).

@@ -53,8 +53,9 @@ type world struct {
 	a, b, c *pbx   // at the addresses of threeTenants
 
 	table  *slowTable // what the next proxy has its bindings in; nil: memory
-	ledger *ledger    // where it writes records of calls to; nil: nowhere
-	stop   func()     // ends the proxy
+	ledger *ledger    // where it writes records of calls to; nil: as it is configured
+	log    *slog.Logger
+	stop   func() // ends the proxy
 	peers  []*siptestx.Peer
 	used   byte // of the addresses on the Internet
 	serial int  // of the phones' requests
@@ -67,6 +68,7 @@ func inWorld(t *testing.T, yaml string, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, cfg: parseConfig(t, yaml), at: proxyAt}
+		w.log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		w.net = simnet.New(simnet.Config{})
 		defer w.net.Close()
 		w.host = w.net.NewHost(proxyAt.Addr(), proxy6At.Addr())
@@ -109,7 +111,7 @@ func (w *world) reconfigure(dns mysqltenant.Resolver, yaml string) {
 // start runs a new proxy, which knows nothing of one before it.
 func (w *world) start() {
 	w.Helper()
-	p, err := newProxy(w.Context(), w.cfg, slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	p, err := newProxy(w.Context(), w.cfg, w.log)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -168,8 +168,10 @@ type HEP struct {
 
 // Log says what is logged and how.
 type Log struct {
-	Level  slog.Level `yaml:"level"`
-	Format LogFormat  `yaml:"format"`
+	Level         slog.Level `yaml:"level"`
+	Format        LogFormat  `yaml:"format"`
+	Calls         bool       `yaml:"calls"`         // a line for each call
+	Registrations bool       `yaml:"registrations"` // a line for each phone that comes or goes
 }
 
 // Tenant is a dispatcher set with the domains that it serves.
@@ -217,7 +219,7 @@ func Default() Config {
 		Security:   Security{UnknownDomain: Drop, UnknownSource: SourceRefuse, Rate: true, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Keep: 90 * 24 * time.Hour},
 		Acct:       Acct{To: AcctAuto, Failed: true, DialogTimeout: 4 * time.Hour, Dialogs: true, FileMB: 100},
 		Metrics:    Metrics{Destinations: true},
-		Log:        Log{Level: slog.LevelInfo, Format: LogAuto},
+		Log:        Log{Level: slog.LevelInfo, Format: LogAuto, Calls: true, Registrations: true},
 	}
 }
 

@@ -214,6 +214,7 @@ func TestParse_Values(t *testing.T) {
 		}},
 		{"mirror to IPv6", `hep: {to: "[FD00::1]:9060"}`, func(c *config.Config) { c.HEP.To = config.Collector{Host: "fd00::1", Port: 9060} }},
 		{"log", `log: {level: debug, format: json}`, func(c *config.Config) { c.Log.Level, c.Log.Format = -4, config.LogJSON }},
+		{"lines", `log: {calls: off, registrations: off}`, func(c *config.Config) { c.Log.Calls, c.Log.Registrations = false, false }},
 		{"alias", "register: {default_expires: &x 2h, max_expires: *x}", func(c *config.Config) {
 			c.Register.MaxExpires = 2 * c.Register.DefaultExpires
 			c.Register.DefaultExpires = c.Register.MaxExpires
