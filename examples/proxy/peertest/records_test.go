@@ -2,9 +2,7 @@ package peertest
 
 import (
 	"bytes"
-	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -200,74 +198,4 @@ func TestRecordsOutliveAnOutage(t *testing.T) {
 			d.wantRecords(want...)
 		})
 	}
-}
-
-// Calls of all kinds, of which SIPp knows what became, at the same time.
-func TestRecordsOfManyCalls(t *testing.T) {
-	t.Parallel()
-	const times = 10 // of each kind
-	kinds := []struct {
-		name        string
-		code, cause string
-		story       story
-	}{
-		{"answered", "200", "answered", join(calls(pbx, phone), hangsUp(pbx, phone))},
-		{"hung-up", "200", "answered", join(calls(pbx, phone), hangsUp(phone, pbx))},
-		{"busy", "486", "busy", refusedWith(pbx, phone, 486)},
-		{"declined", "603", "rejected", refusedWith(pbx, phone, 603)},
-		{"canceled", "487", "canceled", canceled(pbx, phone)},
-		{"unanswered", "480", "no_answer", refusedWith(pbx, phone, 480)},
-		{"dead", "408", "timed_out", story{pbx.sends("INVITE").sdp(), proxy.answers(408), pbx.sends("ACK")}},
-	}
-	s, d := newSite(t), newDatabase(t)
-	p := s.start(settings{lines: append(d.lines(), "timers: {branch: 1s}", quiet)})
-	a := s.asterisk("PBX", s.pbx(0))
-	want := map[string]int{}
-	var performances []*performance
-	for i, k := range kinds {
-		h := s.udp(k.name, s.phone(i))
-		h.register(k.name, domain(0), "secret")
-		phoneEnd := &end{at: s.phone(i), user: k.name, domain: domain(0), contact: h.contactOf(k.name), times: times}
-		pbxEnd := &end{at: netip.AddrPortFrom(s.pbx(0).Addr(), uint16(5070+i)), user: "999", dials: a.contact(k.name), times: times}
-		h.close() // for SIPp to be there
-		if k.name == "dead" {
-			phoneEnd = nil
-		}
-		performances = append(performances, s.begin(k.story, phoneEnd, pbxEnd))
-		want[fmt.Sprintf("acc: %s %s %s", k.name, k.code, k.cause)] = times
-		if k.code != "200" {
-			want[fmt.Sprintf("missed_calls: %s %s %s", k.name, k.code, k.cause)] = times
-		}
-	}
-	for _, perf := range performances {
-		perf.wait()
-	}
-	p.stop()
-	got := map[string]int{}
-	for _, table := range []string{"acc", "missed_calls"} {
-		found, err := d.db.QueryContext(t.Context(), `SELECT SUBSTRING_INDEX(SUBSTRING_INDEX(to_uri, '@', 1), ':', -1),
-			sip_code, cause, COUNT(*), COUNT(DISTINCT callid) FROM `+table+` GROUP BY 1, 2, 3`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer found.Close()
-		for found.Next() {
-			var user, code, cause string
-			var rows, calls int
-			if err := found.Scan(&user, &code, &cause, &rows, &calls); err != nil {
-				t.Fatal(err)
-			}
-			got[fmt.Sprintf("%s: %s %s %s", table, user, code, cause)] = rows
-			if rows != calls {
-				t.Errorf("%s: %d rows for %d calls to %s", table, rows, calls, user)
-			}
-		}
-		if err := found.Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rows (-want +got):\n%s", diff)
-	}
-	d.command("verify-cdr")
 }

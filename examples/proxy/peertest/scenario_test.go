@@ -225,6 +225,9 @@ func (w *scenario) send(s *step, text string) {
 	for _, f := range s.fields {
 		text += f + "\n"
 	}
+	if s.pause > 0 {
+		fmt.Fprintf(&w.b, "<pause milliseconds=\"%d\"/>\n", s.pause.Milliseconds())
+	}
 	fmt.Fprintf(&w.b, "<send%s><![CDATA[\n%sUser-Agent: %v\nContent-Length: [len]\n\n%s\n]]></send>\n", retrans, text, w.me, s.body)
 }
 

@@ -3,6 +3,7 @@ package peertest
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // story is a ladder of messages between a phone and a PBX, as both see it:
@@ -40,10 +41,11 @@ type step struct {
 
 	fields  []string // more header fields
 	body    string
-	outside bool   // of any dialog
-	strayed bool   // without Routes
-	secret  string // password to answer a challenge with
-	expires int    // that the PBX grants
+	outside bool          // of any dialog
+	strayed bool          // without Routes
+	secret  string        // password to answer a challenge with
+	expires int           // that the PBX grants
+	pause   time.Duration // before it is sent
 
 	out, in bool // the step is there for the sender, the receiver
 
@@ -98,6 +100,9 @@ func (s *step) withoutRoute() *step { s.strayed = true; return s }
 
 // authorized answers the challenge that came before.
 func (s *step) authorized(password string) *step { s.secret = password; return s }
+
+// after lets time pass before a message is sent.
+func (s *step) after(d time.Duration) *step { s.pause = d; return s }
 
 // leaves and arrives are the two halves of a message that is overtaken by
 // others. What never arrives ends at the proxy.
