@@ -20,6 +20,7 @@ import (
 
 	"github.com/sipward/sipward/examples/proxy/guard"
 	"github.com/sipward/sipward/examples/proxy/internal/console"
+	"github.com/sipward/sipward/internal/mysqltest"
 )
 
 // TestBans_Commands: the commands of an operator at a real proxy, with each way
@@ -191,5 +192,43 @@ func TestBans_Earned(t *testing.T) {
 		if d := cmp.Diff(before, after, cmpopts.EquateComparable(netip.Prefix{})); d != "" || len(after) != 1 || after[0].Count != 1 {
 			t.Errorf("%+v\n%s", after, d)
 		}
+	})
+}
+
+// TestBans_Rows: whoever becomes a PBX by a row of the table dispatcher, its address
+// or one that it sends from, is not banned any more, and cannot be, from the next time
+// that the rows are read; nor is it if it is taken out again. P-56.
+func TestBans_Rows(t *testing.T) {
+	server := mysqltest.New(t)
+	db := server.DB(t)
+	createTables(t, db)
+	yaml := fmt.Sprintf("database: %q\nstore: memory\nacct: {to: off}\n%s", server.Config(t, db).FormatDSN(), threeTenants)
+	inWorld(t, yaml, func(w *world) {
+		scan := func(from string) { // by which a stranger is banned
+			for range 10 {
+				w.proxy.guard.Failed(guard.Source{Addr: netip.MustParseAddrPort(from), Transport: "tcp"}, guard.Scanner, time.Now())
+			}
+		}
+		wantBans := func(want ...string) {
+			t.Helper()
+			if diff := cmp.Diff(want, w.banned()); diff != "" {
+				t.Errorf("bans (-want +got):\n%s", diff)
+			}
+		}
+		all := []string{"198.51.100.8/32", "198.51.100.9/32", "198.51.101.0/24"}
+		w.ban(all[0])
+		scan("198.51.100.9:5060")
+		w.ban(all[2])
+		wantBans(all...)
+		exec(w, db, "INSERT INTO dispatcher (setid, destination, attrs) VALUES (10, 'sip:198.51.100.8:5060', 'source_ip=198.51.100.9,198.51.101.77')")
+		w.reload(yaml)
+		wantBans()
+		scan("198.51.100.9:5060")
+		wantBans()
+		exec(w, db, "DELETE FROM dispatcher")
+		w.reload(yaml)
+		wantBans()
+		scan("198.51.100.9:5060")
+		wantBans(all[1])
 	})
 }
