@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,5 +136,76 @@ func (p *proxyProcess) banned() []string {
 		all = append(all, b.Prefix)
 	}
 	slices.Sort(all)
+	return all
+}
+
+// Who scans and who guesses passwords is told of in the tables, by the address that
+// the requests came from, and in the log, by lines that a log watcher can go by. Not
+// even at level debug does the log have anything of the passwords. P-43 P-44 P-78 P-83.
+func TestAttackersAreTold(t *testing.T) {
+	t.Parallel()
+	s, d := newSite(t), newDatabase(t)
+	p := s.start(exposed(d.lines()...))
+	s.asterisk("PBX", s.pbx(0))
+	h, x := s.udp("guesser", s.phone(0)), s.udp("friendly-scanner", s.stranger())
+	h.guess("402", 3, false, func() bool { return false })
+	h.register("402", domain(0), "secret") // which is no failure
+	x.scan("OPTIONS", "100", domain(0))
+	x.name = "eyeBeam"
+	x.scan("INVITE", "0044123", "unknown.test")
+
+	want := []string{
+		fmt.Sprintf("402 %s %v 401 guesser", domain(0), h.addr),
+		fmt.Sprintf("402 %s %v 401 guesser", domain(0), h.addr),
+		fmt.Sprintf("402 %s %v 401 guesser", domain(0), h.addr),
+		fmt.Sprintf("%s %v OPTIONS scanner_detected friendly-scanner", domain(0), x.addr),
+		fmt.Sprintf("unknown.test %v INVITE domain_not_found eyeBeam", x.addr),
+	}
+	var got []string
+	holds(patience, func() bool {
+		got = append(d.texts("SELECT CONCAT(username, ' ', domain, ' ', source_ip, ':', source_port, ' ', response_code, ' ', user_agent) FROM failed_registrations ORDER BY id"),
+			d.texts("SELECT CONCAT(domain, ' ', source_ip, ':', source_port, ' ', method, ' ', reason, ' ', user_agent) FROM door_knock_attempts ORDER BY id")...)
+		return len(got) >= len(want)
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+	p.silent(x)
+	log := p.errors.String()
+	for line, times := range map[string]int{ // what bans are made of is said to be proven, as it is for who repeats a nonce
+		fmt.Sprintf(`msg="registration failed: 402@%s from %v response 401 Unauthorized"`, domain(0), h.addr):        3,
+		fmt.Sprintf(`msg="door knock (unproven): %s from %v reason scanner_detected"`, domain(0), x.addr):            1,
+		fmt.Sprintf(`msg="door knock (unproven): unknown.test from %v reason domain_not_found"`, x.addr):             1,
+		fmt.Sprintf(`msg="phone registered" aor=402@%s contact="%s" src=%v `, domain(0), h.contactOf("402"), h.addr): 1,
+	} {
+		if n := strings.Count(log, line); n != times {
+			t.Errorf("%d times in the log, want %d: %s", n, times, line)
+		}
+	}
+	for _, secret := range []string{"Digest ", "nonce=", "response=", "cnonce"} {
+		if i := strings.Index(log, secret); i >= 0 {
+			t.Errorf("%q is in the log:\n%s", secret, log[max(0, i-200):min(len(log), i+200)])
+		}
+	}
+}
+
+// texts returns what a query has in its only column.
+func (d *database) texts(query string) (all []string) {
+	d.t.Helper()
+	found, err := d.db.QueryContext(d.t.Context(), query)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer found.Close()
+	for found.Next() {
+		var text string
+		if err := found.Scan(&text); err != nil {
+			d.t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	if err := found.Err(); err != nil {
+		d.t.Fatal(err)
+	}
 	return all
 }
