@@ -22,6 +22,7 @@ type outlet struct {
 
 	pos, seq                             atomic.Uint64 // as in position
 	written, dropped, rejected, failures atomic.Uint64
+	spooled                              atomic.Uint64
 }
 
 const (
@@ -39,6 +40,7 @@ const (
 // set.
 func (o *outlet) run(ctx context.Context, drain bool) {
 	size, wait := maxBatch, firstRetry
+	failing, waited := false, uint64(0) // records up to waited had to wait
 	for ctx.Err() == nil {
 		batch, next := o.next(size)
 		if len(batch) == 0 {
@@ -55,9 +57,17 @@ func (o *outlet) run(ctx context.Context, drain bool) {
 		err := o.write(ctx, batch)
 		switch {
 		case err == nil:
+			if failing {
+				failing, waited = false, o.journal.end().seq
+			}
+			if last := min(next.seq, waited); last > o.seq.Load() {
+				o.spooled.Add(min(last-o.seq.Load(), uint64(len(batch))))
+			}
 			o.commit(next, len(batch), &o.written)
 			size, wait = min(2*size, maxBatch), firstRetry
+			continue
 		case ctx.Err() != nil:
+			return
 		case len(batch) > 1:
 			// Perhaps it is one of them only: those before it get through.
 			o.failed(err)
@@ -66,10 +76,12 @@ func (o *outlet) run(ctx context.Context, drain bool) {
 		case errors.Is(err, ErrRejected):
 			o.log.Error("record rejected", "sink", o.name, "call_id", batch[0].CallID, "id", batch[0].ID, "err", err)
 			o.commit(next, 1, &o.rejected)
+			continue
 		default:
 			o.failed(err)
 			wait = o.pause(ctx, wait)
 		}
+		failing = true
 	}
 }
 

@@ -70,6 +70,11 @@ func TestOutlet_DatabaseAway(t *testing.T) {
 		sleep(time.Minute)
 		inOrder(t, db.all(), 0, 10+5*hour)
 		sleep(10 * time.Second)
+		calls(r, 10+5*hour, 1)
+		synctest.Wait()
+		if s := r.Stats().Sinks; s["db"].Spooled != 5*hour || s["db"].Written != 5*hour+1 || s["file"].Spooled != 0 {
+			t.Errorf("of those that have waited: %+v", s)
+		}
 		if s := r.Stats(); s.Bytes > 1<<20 || s.Sinks["db"].Queued != 0 {
 			t.Errorf("afterwards: %+v", s)
 		}

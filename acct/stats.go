@@ -20,6 +20,7 @@ type Stats struct {
 type SinkStats struct {
 	Queued   uint64 // waiting
 	Written  uint64
+	Spooled  uint64 // those of them that had to wait, since an attempt had failed
 	Dropped  uint64 // too old, see [Config].MaxBytes
 	Rejected uint64 // the sink will not have them, see [ErrRejected]
 	Failures uint64 // attempts to write that failed
@@ -39,7 +40,7 @@ func (r *Recorder) Stats() Stats {
 	s.Bytes, s.Lost = r.journal.bytes()
 	for _, o := range r.outlets {
 		s.Sinks[o.name] = SinkStats{
-			Queued: o.queued(), Written: o.written.Load(), Dropped: o.dropped.Load(),
+			Queued: o.queued(), Written: o.written.Load(), Spooled: o.spooled.Load(), Dropped: o.dropped.Load(),
 			Rejected: o.rejected.Load(), Failures: o.failures.Load(),
 		}
 	}

@@ -210,6 +210,7 @@ func (c *calls) stats() acct.Stats {
 			of := sum.Sinks[name]
 			of.Queued += sink.Queued
 			of.Written += sink.Written
+			of.Spooled += sink.Spooled
 			of.Dropped += sink.Dropped
 			of.Rejected += sink.Rejected
 			of.Failures += sink.Failures

@@ -17,7 +17,7 @@ func (h *handler) Message(f transport.Flow, m *sipmsg.Message) {
 // Fault implements [transport.Handler].
 func (h *handler) Fault(f transport.Flow, m *sipmsg.Message, err error) {
 	if p := (*Proxy)(h); p.admit(f, m) {
-		p.malformed(f)
+		p.malformed(f, err)
 		h.relay.Fault(f, m, err)
 	}
 }

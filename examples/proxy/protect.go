@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -93,7 +94,12 @@ func (p *Proxy) scans(m *sipmsg.Message) bool {
 }
 
 // malformed notes a message that cannot be read.
-func (p *Proxy) malformed(f transport.Flow) { p.knock(sourceOf(f), nil, guard.Malformed, time.Now()) }
+func (p *Proxy) malformed(f transport.Flow, err error) {
+	if fault, ok := errors.AsType[*sipmsg.Error](err); ok && fault.Status == 513 {
+		p.counters.oversize.Add(1)
+	}
+	p.knock(sourceOf(f), nil, guard.Malformed, time.Now())
+}
 
 // knock notes that somebody was turned away, with a request or, if m is nil, with
 // what cannot be read. The line in the log stays as it is for programs that read

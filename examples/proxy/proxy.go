@@ -87,6 +87,7 @@ type counters struct {
 	resolutions [numResolutions]atomic.Uint64 // requests, by how their tenant was found
 	unavailable atomic.Uint64                 // no destination of a set is usable
 	unreachable atomic.Uint64                 // the phone's connection is gone
+	oversize    atomic.Uint64                 // messages that are too large
 	lost        atomic.Uint64                 // phones that answered no ping
 	toDiffers   atomic.Uint64                 // Request-URI and To name different hosts
 }

@@ -24,7 +24,7 @@ func (p *Proxy) measure() error {
 	all := []prometheus.Collector{
 		relayMetrics(p.relay.Stats), transportMetrics(p.transport.Stats), guardMetrics(p.guard.Stats),
 		p.decisionMetrics(), tenantMetrics(p.source.Stats), p.destinationMetrics(), p.bindingMetrics(), p.readyMetrics(),
-		droppedMetrics(func() dropped { return dropped{p.transport.Stats(), p.guard.Stats()} }),
+		droppedMetrics(func() dropped { return dropped{p.transport.Stats(), p.guard.Stats(), p.counters.oversize.Load()} }),
 	}
 	if p.mirror != nil {
 		all = append(all, mirrorMetrics(func() mirrorStats { return mirrorStats{p.mirror.Stats(), p.table.badRows.Load()} }))
@@ -116,6 +116,7 @@ func guardMetrics(take func() guard.Stats) prometheus.Collector {
 type dropped struct {
 	transport transport.Stats
 	guard     guard.Stats
+	oversize  uint64
 }
 
 func droppedMetrics(take func() dropped) prometheus.Collector {
@@ -125,6 +126,7 @@ func droppedMetrics(take func() dropped) prometheus.Collector {
 			put(float64(s.guard.Banned), "banned")
 			put(float64(s.guard.Overloaded), "overload")
 			put(float64(s.transport.Garbage), "garbage")
+			put(float64(s.oversize), "oversize")
 			put(float64(s.transport.NUL), "nul")
 		}),
 		metrics.Counters("transport_refused_total", "Connections of others that were closed at once: too many, of all or of one address, too many a second, of all or of one network, a ban, or the handshake failed.", []string{"reason"}, func(s dropped, put putFunc) {
@@ -149,6 +151,7 @@ func callMetrics(take func() acct.Stats) prometheus.Collector {
 		}
 	}
 	written := sinks(func(s acct.SinkStats) uint64 { return s.Written })
+	spooled := sinks(func(s acct.SinkStats) uint64 { return s.Spooled })
 	lost := sinks(func(s acct.SinkStats) uint64 { return s.Dropped })
 	rejected := sinks(func(s acct.SinkStats) uint64 { return s.Rejected })
 	return metrics.Source(take,
@@ -160,8 +163,9 @@ func callMetrics(take func() acct.Stats) prometheus.Collector {
 		}),
 		metrics.Counter("calls_unfollowed_total", "Calls that were answered and not followed to their end, since there were too many.", func(s S) uint64 { return s.Unfollowed }),
 		metrics.Counter("calls_unrecorded_total", "Answers without a record: those of more phones to one INVITE than there can be.", func(s S) uint64 { return s.Unrecorded }),
-		metrics.Counters("acct_records_total", "Records of calls, by what became of them: dropped ones were too old, rejected ones will never be taken.", []string{"result"}, func(s S, put putFunc) {
+		metrics.Counters("acct_records_total", "Records of calls, by what became of them: spooled are those of the written ones that had to wait, dropped ones were too old, rejected ones will never be taken.", []string{"result"}, func(s S, put putFunc) {
 			put(float64(written(s)), "written")
+			put(float64(spooled(s)), "spooled")
 			put(float64(lost(s)), "dropped")
 			put(float64(rejected(s)), "rejected")
 		}),

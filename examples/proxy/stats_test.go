@@ -224,6 +224,18 @@ func TestMetrics_Resolutions(t *testing.T) {
 	})
 }
 
+// TestMetrics_Oversize: who sends what is too large for a proxy is told, and counted.
+func TestMetrics_Oversize(t *testing.T) {
+	inWorld(t, threeTenants, func(w *world) {
+		ph := w.overTCP("401", "a.test")
+		ph.ask(ph.registerText("X: " + strings.Repeat("x", 64<<10)))
+		ph.Status(513)
+		if got := scrape(w, w.proxy).value(w, `packets_dropped_total{reason="oversize"}`); got != 1 {
+			w.Errorf("it is %v", got)
+		}
+	})
+}
+
 // TestMetrics_Failover: a PBX that does not answer is seen.
 func TestMetrics_Failover(t *testing.T) {
 	inWorld(t, threeBoxes, func(w *world) {
@@ -268,6 +280,7 @@ func TestMetrics_Database(t *testing.T) {
 			`calls_total{cause="answered"}`:                              1,
 			`calls_total{cause="busy"}`:                                  0,
 			`acct_records_total{result="written"}`:                       1,
+			`acct_records_total{result="spooled"}`:                       0,
 			`acct_records_total{result="dropped"}`:                       0,
 			"acct_queue_length":                                          0,
 			`location_op_duration_seconds_count{op="apply",result="ok"}`: 1,
