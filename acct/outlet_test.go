@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -242,7 +243,7 @@ func TestOutlet_SinksChange(t *testing.T) {
 	})
 }
 
-// A record is one line of the log.
+// A record is one line of the log, and says nothing of what there was not.
 func TestSlog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b strings.Builder
@@ -258,10 +259,15 @@ func TestSlog(t *testing.T) {
 		c.Answer(answer("callee"))
 		sleep(2500 * time.Millisecond)
 		r.Bye(back("a\nb", "callee"))
+		refused := invite("c")
+		refused.Source = netip.AddrPort{}
+		r.Begin(refused).Fail(404, "Not Found")
 		shut(t, r)
 		want := `level=INFO msg=call call_id="a\nb" from=sip:201@a.example to=sip:9@a.example setid=10 domain=a.example ` +
 			`direction=from_phone src=203.0.113.5:40123 dst=10.0.1.10:5060 cause=answered code=200 reason=OK ` +
-			`setup=1s duration=2.5s end=callee no_ack=true` + "\n"
+			`setup=1s duration=2.5s end=callee no_ack=true` + "\n" +
+			`level=INFO msg=call call_id=c from=sip:201@a.example to=sip:9@a.example setid=10 domain=a.example ` +
+			`direction=from_phone cause=rejected code=404 reason="Not Found" setup=0s` + "\n"
 		if got := b.String(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

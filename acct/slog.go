@@ -17,21 +17,28 @@ func NewSlog(l *slog.Logger) Sink {
 }
 
 func (r *Record) attrs() []slog.Attr {
-	attrs := []slog.Attr{
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
 		slog.String("id", r.ID),
 		slog.String("call_id", r.CallID),
 		slog.String("from", r.FromURI),
 		slog.String("to", r.ToURI),
 		slog.Int("setid", r.SetID),
 		slog.String("domain", r.Domain),
-		slog.String("direction", r.Direction.String()),
-		slog.String("src", r.Source.String()),
-		slog.String("dst", r.Destination.String()),
+		slog.String("direction", r.Direction.String()))
+	if r.Source.IsValid() {
+		attrs = append(attrs, slog.String("src", r.Source.String()))
+	}
+	if r.Destination.IsValid() { // it was sent on
+		attrs = append(attrs, slog.String("dst", r.Destination.String()))
+	}
+	attrs = append(attrs,
 		slog.String("cause", r.Cause.String()),
 		slog.Int("code", r.Code),
 		slog.String("reason", r.Reason),
-		slog.Duration("setup", r.Setup()),
-		slog.Duration("duration", r.Duration()),
+		slog.Duration("setup", r.Setup()))
+	if !r.Answered.IsZero() {
+		attrs = append(attrs, slog.Duration("duration", r.Duration()))
 	}
 	if r.End != Unanswered {
 		attrs = append(attrs, slog.String("end", r.End.String()))

@@ -72,7 +72,7 @@ func TestLines(t *testing.T) {
 				in.ring()
 				in.refuse(486, acct.Busy)
 				wantLines(t, lines, `call from=sip:402@10.0.1.10 to=sip:401@192.0.2.1 setid=10 domain=a.test direction=to_phone src=10.0.1.10:5060`+
-					` dst=`+from+` cause=busy code=486 reason="Busy Here" duration=0s`)
+					` dst=`+from+` cause=busy code=486 reason="Busy Here"`)
 
 				ph.refresh(w.a, "Contact: *", "Expires: 0")
 				wantLines(t, lines, `"phone unregistered" aor=401@a.test src=`+from+` transport=udp`)
