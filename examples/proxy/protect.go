@@ -109,7 +109,7 @@ func (p *Proxy) knock(src guard.Source, m *sipmsg.Message, reason guard.Reason, 
 	if !failure.Report {
 		return
 	}
-	k := seclog.Knock{Time: now, Source: src.Addr, Reason: reason.String()}
+	k := seclog.Knock{Time: now, Source: src.Addr, Reason: reason.String(), Attempts: failure.Attempts}
 	if m != nil {
 		k.Domain, k.UserAgent, k.Method, k.RequestURI = domainOf(m), m.Get(sipmsg.UserAgent), m.Method, m.RequestURI
 	}

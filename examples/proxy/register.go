@@ -320,7 +320,7 @@ func (r *registration) judge(m *sipmsg.Message) {
 	if failure := p.guard.Registered(r.source, result, now); failure.Report {
 		p.seclog.Registration(seclog.Registration{
 			Time: now, User: r.asks.AOR().User(), Domain: r.asks.AOR().Domain(), Source: r.source.Addr,
-			UserAgent: r.agent, Status: m.Status, Reason: m.Reason, Expires: r.expires,
+			UserAgent: r.agent, Status: m.Status, Reason: m.Reason, Expires: r.expires, Attempts: failure.Attempts,
 		})
 		p.log.Info(failure.RegistrationLine(r.asks.AOR().String(), r.source.Addr, m.Status, m.Reason))
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // TestSecurityRows: who fails to register and who knocks in vain is in the tables,
-// with the address that the request came from, and of a flood a part. A
+// with the address that the request came from, and of a flood a part, which stands for the rest. A
 // registration that succeeds after its challenge is not there. P-43 P-83.
 func TestSecurityRows(t *testing.T) {
 	server := mysqltest.New(t)
@@ -52,7 +52,10 @@ func TestSecurityRows(t *testing.T) {
 		if n := w.proxy.view().Seclog.Written; n < 7 || n > 50 {
 			t.Errorf("a flood of 300 has made %d rows", n)
 		}
+		y.Send(w.at, y.Request("INVITE", "sip:100@x.test"))
+		time.Sleep(time.Minute)
 	})
+	wantRows(t, db, "SELECT SUM(attempts) FROM door_knock_attempts WHERE source_ip = '203.0.113.5'", "201") // all that the limit of an address lets in
 	wantRows(t, db, "SELECT CONCAT_WS(' ', username, domain, source_ip, COALESCE(user_agent, '-'), response_code, COALESCE(response_reason, '-'), COALESCE(expires_header, '-')) FROM failed_registrations ORDER BY id",
 		"401 a.test 203.0.113.2 phone/1 401 Unauthorized 3600",
 		"401 a.test 203.0.113.2 - 403 - 60",

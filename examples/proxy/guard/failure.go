@@ -2,6 +2,7 @@ package guard
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -16,6 +17,10 @@ type Failure struct {
 	// Proven tells that the source is what it says. A packet filter that is fed
 	// from the log must go by no other.
 	Proven bool
+	// Attempts are the failures of the source that a report stands for: this one,
+	// and those before it that were not reported. 0 without a report. It may be too
+	// low in a flood, and is never too high.
+	Attempts int
 }
 
 // Failed notes that src has done something wrong. [Guard.Registered] does so for
@@ -39,7 +44,13 @@ func (g *Guard) failed(src Source, reason Reason, proven bool, now int64) Failur
 			g.tell(events)
 		}
 	}
-	return Failure{Report: g.reports.draw(n, now), Proven: proven}
+	f := Failure{Report: g.reports.draw(n, now), Proven: proven}
+	if f.Report {
+		f.Attempts = 1 + g.untold.take(n)
+	} else {
+		g.untold.add(n)
+	}
+	return f
 }
 
 // reports limits what strangers may have written.
@@ -58,6 +69,42 @@ func newReports() reports {
 }
 
 func (r *reports) draw(n hashed, now int64) bool { return draw(now, whole, r.each.of(n), r.all) }
+
+// untold counts the failures of addresses that were not reported. One may take the
+// place of another, whose count then begins anew.
+type untold struct {
+	slots [1 << 14]atomic.Uint64 // 40 bits of the hash, 24 of the number
+}
+
+const maxUntold = 1<<24 - 1
+
+func (u *untold) of(n hashed) (slot *atomic.Uint64, tag uint64) {
+	return &u.slots[n.sum%uint64(len(u.slots))], n.sum &^ maxUntold
+}
+
+func (u *untold) add(n hashed) {
+	slot, tag := u.of(n)
+	for {
+		old := slot.Load()
+		next := tag | 1
+		if old&^maxUntold == tag {
+			next = tag | min(old&maxUntold+1, maxUntold)
+		}
+		if slot.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
+// take returns the number of n, which is 0 then.
+func (u *untold) take(n hashed) int {
+	slot, tag := u.of(n)
+	old := slot.Load()
+	if old&^maxUntold != tag || !slot.CompareAndSwap(old, tag) {
+		return 0
+	}
+	return int(old & maxUntold)
+}
 
 // offenders counts the failures of addresses that have not earned a ban yet.
 // Only what is proven gets here, so the others cannot push anybody out.

@@ -73,6 +73,7 @@ type Guard struct {
 	arrivals  limiter // connections
 	newcomers tokens  // the same, of all strangers
 	reports   reports
+	untold    untold
 
 	known      *known
 	challenges challenges

@@ -42,7 +42,11 @@ func TestRegistered_Failures(t *testing.T) {
 			src := udp("203.0.113.9:5060")
 			w.Registered(src, guard.Registration{Status: 401, Challenges: []string{challenge}}, w.now)
 			got := w.Registered(src, guard.Registration{Status: tt.status, Credentials: tt.credentials, Challenges: tt.challenges}, w.now)
-			if want := (guard.Failure{Report: tt.fail, Proven: tt.proven}); got != want {
+			want := guard.Failure{Report: tt.fail, Proven: tt.proven}
+			if tt.fail {
+				want.Attempts = 1
+			}
+			if got != want {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			if got := w.Stats().Failures[guard.FailedRegistration] == 1; got != tt.fail {
@@ -109,24 +113,30 @@ func TestRegistered_KnownNeedsProof(t *testing.T) {
 // Only so many reports are made of an address, and of all.
 func TestFailure_ReportsAreLimited(t *testing.T) {
 	w := newWorld(t, guard.Config{})
+	attempts := 0 // of the last report
 	count := func(n int, src func(i int) guard.Source) (reports int) {
 		for i := range n {
-			if w.Failed(src(i), guard.Malformed, w.now).Report {
+			if f := w.Failed(src(i), guard.Malformed, w.now); f.Report {
 				reports++
+				attempts = f.Attempts
 			}
 		}
 		return reports
 	}
 	same := func(int) guard.Source { return udp("203.0.113.9:5060") }
 	each := func(i int) guard.Source { return guard.Source{Addr: address(i), Transport: "udp"} }
-	if got := count(1000, same); got != 20 {
-		t.Errorf("%d reports of one address, want 20", got)
+	if got := count(1000, same); got != 20 || attempts != 1 {
+		t.Errorf("%d reports of one address, the last of %d attempts; want 20, of one each", got, attempts)
 	}
 	if got := count(1000, each); got != 180 {
 		t.Errorf("%d reports of many addresses, want what is left of 200", got)
 	}
 	w.wait(10 * time.Second)
-	if got := count(10, same); got != 1 {
-		t.Errorf("%d reports of one address 10 s later, want 1", got)
+	if got := count(10, same); got != 1 || attempts > 981 || attempts < 1 {
+		t.Errorf("%d reports of one address 10 s later, of %d attempts; want 1, of 981 or less, as others may have taken their place", got, attempts)
+	}
+	w.wait(10 * time.Second)
+	if got := count(1, same); got != 1 || attempts != 10 {
+		t.Errorf("%d reports of one address 20 s later, of %d attempts; want 1, of 10", got, attempts)
 	}
 }

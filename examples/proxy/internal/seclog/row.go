@@ -16,6 +16,7 @@ type Registration struct {
 	Status       int
 	Reason       string // the answer's phrase
 	Expires      string // the request's header field; what is no number is left out
+	Attempts     int    // those of the source that the row stands for; 0 is 1
 }
 
 // Knock is a message that was turned away. What is empty is not known.
@@ -27,12 +28,13 @@ type Knock struct {
 	Method     string
 	RequestURI string
 	Reason     string
+	Attempts   int // those of the source that the row stands for; 0 is 1
 }
 
 // row is what a table gets.
 type row struct {
 	table  string
-	values []any // in the order of columns
+	values []any // in the order of columns, and then the number of attempts
 }
 
 func (r Registration) row() row {
@@ -41,12 +43,12 @@ func (r Registration) row() row {
 		expires = n
 	}
 	return row{Registrations, []any{text(r.User), text(r.Domain), r.Source.Addr().String(), r.Source.Port(),
-		optional(r.UserAgent), r.Status, optional(r.Reason), datetime(r.Time), expires}}
+		optional(r.UserAgent), r.Status, optional(r.Reason), datetime(r.Time), expires, max(1, r.Attempts)}}
 }
 
 func (k Knock) row() row {
 	return row{Knocks, []any{optional(k.Domain), k.Source.Addr().String(), k.Source.Port(),
-		optional(k.UserAgent), text(k.Method), optional(k.RequestURI), k.Reason, datetime(k.Time)}}
+		optional(k.UserAgent), text(k.Method), optional(k.RequestURI), k.Reason, datetime(k.Time), max(1, k.Attempts)}}
 }
 
 // datetime returns t in local time, as an OpenSIPS on the same machine has it.

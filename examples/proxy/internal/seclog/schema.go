@@ -29,8 +29,11 @@ const (
 	Knocks        = "door_knock_attempts"
 )
 
-// columns returns the columns that a table is filled in, in the order of the
-// values of its rows.
+// attempts is the column that tables which others have made lack.
+const attempts = "attempts"
+
+// columns returns the columns that a table must have, in the order of the values of
+// its rows.
 func columns(table string) []string {
 	if table == Registrations {
 		return []string{"username", "domain", "source_ip", "source_port", "user_agent", "response_code", "response_reason",
@@ -56,10 +59,10 @@ func Create(ctx context.Context, db *sql.DB) error {
 // execute executes a statement, and again if it got in the way of another program
 // that does the same.
 func execute(ctx context.Context, db *sql.DB, statement string) error {
-	const duplicateKey, deadlock, attempts = 1062, 1213, 10
+	const duplicateKey, deadlock, most = 1062, 1213, 10
 	for attempt := 1; ; attempt++ {
 		_, err := db.ExecContext(ctx, statement)
-		if attempt == attempts || !isNumber(err, duplicateKey, deadlock) {
+		if attempt == most || !isNumber(err, duplicateKey, deadlock) {
 			return err
 		}
 		time.Sleep(rand.N(10 * time.Millisecond)) // or rivals meet again

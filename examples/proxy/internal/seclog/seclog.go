@@ -1,7 +1,8 @@
 // Package seclog writes who was turned away to the tables failed_registrations
 // and door_knock_attempts, for dashboards and programs that look there. How much
-// is worth a row is for the caller to say, and how long it is; here, nothing waits for the database:
-// what does not fit into a queue is lost, and counted.
+// is worth a row is for the caller to say, and how many attempts one stands for: that
+// is in the column attempts, if there is one. Nothing waits for the database: what does
+// not fit into a queue is lost, and counted.
 package seclog
 
 import (
@@ -142,26 +143,22 @@ func (l *Log) gather(ctx context.Context) (batch []row) {
 // is done before.
 func (l *Log) write(ctx context.Context, batch []row) bool {
 	for _, table := range []string{Registrations, Knocks} {
-		var values []any
-		n := 0
-		for _, r := range batch {
-			if r.table == table {
-				values = append(values, r.values...)
-				n++
-			}
-		}
-		if n > 0 && !l.insert(ctx, table, n, values) {
+		rows := slices.DeleteFunc(slices.Clone(batch), func(r row) bool { return r.table != table })
+		if len(rows) > 0 && !l.insert(ctx, table, rows) {
 			return false
 		}
 	}
 	return true
 }
 
-func (l *Log) insert(ctx context.Context, table string, rows int, values []any) bool {
+func (l *Log) insert(ctx context.Context, table string, rows []row) bool {
 	for {
-		err := l.try(ctx, table, rows, values)
+		err := l.try(ctx, table, rows, true)
+		if isNumber(err, unknownColumn) {
+			err = l.try(ctx, table, rows, false)
+		}
 		if err == nil {
-			l.written.Add(uint64(rows))
+			l.written.Add(uint64(len(rows)))
 			delete(l.failing, table)
 			return true
 		}
@@ -170,7 +167,7 @@ func (l *Log) insert(ctx context.Context, table string, rows int, values []any) 
 			l.cfg.Logger.Warn("security rows are not written", "table", table, "err", err)
 		}
 		if _, answered := errors.AsType[*mysql.MySQLError](err); answered { // it would say the same again
-			l.lost.Add(uint64(rows))
+			l.lost.Add(uint64(len(rows)))
 			return true
 		}
 		timer := time.NewTimer(pause)
@@ -178,21 +175,31 @@ func (l *Log) insert(ctx context.Context, table string, rows int, values []any) 
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			l.lost.Add(uint64(rows))
+			l.lost.Add(uint64(len(rows)))
 			return false
 		}
 	}
 }
 
-// try inserts rows with one statement, also if ctx is done. By IGNORE the server
+const unknownColumn = 1054
+
+// try inserts rows with one statement, with their number of attempts or without, also
+// if ctx is done. By IGNORE the server
 // cuts what is too long for a column, and replaces what its character set lacks,
 // in place of refusing the row.
-func (l *Log) try(ctx context.Context, table string, rows int, values []any) error {
+func (l *Log) try(ctx context.Context, table string, rows []row, counted bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	names := columns(table)
+	if counted {
+		names = append(names, attempts)
+	}
+	var values []any
+	for _, r := range rows {
+		values = append(values, r.values[:len(names)]...)
+	}
 	marks := "(" + strings.Join(slices.Repeat([]string{"?"}, len(names)), ", ") + ")"
 	_, err := l.cfg.DB.ExecContext(ctx, "INSERT IGNORE INTO "+table+" ("+strings.Join(names, ", ")+") VALUES "+
-		strings.Join(slices.Repeat([]string{marks}, rows), ", "), values...)
+		strings.Join(slices.Repeat([]string{marks}, len(rows)), ", "), values...)
 	return err
 }

@@ -104,6 +104,38 @@ func TestLog(t *testing.T) {
 	}
 }
 
+// TestLog_Attempts: a row says for how many attempts it stands, if the table has a
+// column for that; a table without one gets the row all the same.
+func TestLog_Attempts(t *testing.T) {
+	db := mysqltest.DB(t)
+	if err := seclog.Create(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	write := func() {
+		t.Helper()
+		st := written(t, db, func(l *seclog.Log) {
+			for _, n := range []int{0, 17} {
+				l.Registration(seclog.Registration{Time: noon, Source: source, Status: 403, Attempts: n})
+				l.Knock(seclog.Knock{Time: noon, Source: source, Reason: "malformed", Attempts: n})
+			}
+		})
+		if st != (seclog.Stats{Written: 4}) {
+			t.Errorf("got %+v", st)
+		}
+	}
+	write()
+	for _, table := range []string{seclog.Registrations, seclog.Knocks} {
+		if d := cmp.Diff([]string{"1", "17"}, rows(t, db, "SELECT attempts FROM "+table+" ORDER BY id")); d != "" {
+			t.Errorf("%s: %s", table, d)
+		}
+		exec(t, db, "ALTER TABLE "+table+" DROP COLUMN attempts")
+		if err := seclog.Check(t.Context(), db, table); err != nil {
+			t.Error(err)
+		}
+	}
+	write()
+}
+
 // TestLog_Hostile: no text makes the server refuse a row, whatever the column's
 // character set. P-70.
 func TestLog_Hostile(t *testing.T) {
