@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"math"
 	"slices"
 
 	"github.com/sipward/sipward/location"
@@ -157,15 +158,12 @@ func (s *Store) replay(e *entry, segment int, hold func()) {
 	}
 	e.put = slices.DeleteFunc(e.put, func(b location.Binding) bool { return later(putKey(&b, b.Updated)) })
 	e.remove = slices.DeleteFunc(e.remove, later)
-	c := location.Change{Put: e.put}
-	if e.kind == reset {
-		stored = slices.DeleteFunc(stored, func(b location.Binding) bool { return b.Updated.Unix() <= e.at.Unix() })
-		c.Reset, c.Put = true, append(stored, e.put...)
-	}
-	for i := range e.remove {
-		c.Remove = append(c.Remove, e.remove[i].binding())
-	}
-	_ = s.memory.Apply(ctx, e.aor, c) // nothing is stale that was accepted once
+	stays := slices.DeleteFunc(stored, func(b location.Binding) bool {
+		return e.kind == reset && b.Updated.Unix() <= e.at.Unix() || slices.ContainsFunc(e.remove, func(k key) bool { return k.same(&b) })
+	})
+	// What stays is put again, so that it does not give way to what only came from
+	// the same socket: the entry names all that did.
+	_ = s.memory.Apply(ctx, e.aor, location.Change{CSeq: math.MaxUint32, Reset: true, Put: append(stays, e.put...)})
 	if e.empty() {
 		return
 	}

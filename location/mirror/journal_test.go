@@ -383,3 +383,42 @@ func TestStore_WrittenIsNotReplayed(t *testing.T) {
 		}
 	})
 }
+
+// TestStore_KilledOnOneSocket: of a phone that has two Contacts on one socket, both
+// are there after a restart without the backend, although they were refreshed one
+// after the other.
+func TestStore_KilledOnOneSocket(t *testing.T) {
+	for _, compact := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend(nil)
+			cfg := mirror.Config{Backend: b.connect, Dir: t.TempDir()}
+			s := start(t, cfg)
+			aor := aorOf(t, "401")
+			if err := s.Apply(t.Context(), aor, location.Change{Put: onOneSocket(1, "sip:a@10.0.0.1", "sip:b@10.0.0.1")}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			b.fail(errGone)
+			for i, contact := range []string{"sip:a@10.0.0.1", "sip:b@10.0.0.1"} {
+				time.Sleep(time.Minute)
+				put(t, s.NoWait(), aor, onOneSocket(2+i, contact)[0])
+			}
+			if compact {
+				if err := s.Compact(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.kill(b)
+			b.fail(errGone)
+			s = start(t, cfg)
+			if got := contacts(t, s.NoWait(), aor); len(got) != 2 {
+				t.Errorf("compacted %v: without the backend, memory has %v", compact, got)
+			}
+			b.fail(nil)
+			time.Sleep(10 * time.Second)
+			if got := contacts(t, b.Memory, aor); len(got) != 2 {
+				t.Errorf("compacted %v: the backend has %v", compact, got)
+			}
+		})
+	}
+}

@@ -184,6 +184,16 @@ func phone(n, cseq int, now time.Time) location.Binding {
 	}
 }
 
+// onOneSocket returns bindings that a phone without instance has made by one REGISTER.
+func onOneSocket(cseq int, contacts ...string) (list []location.Binding) {
+	for _, c := range contacts {
+		b := phone(1, cseq, time.Now())
+		b.Contact = c
+		list = append(list, b)
+	}
+	return list
+}
+
 func put(t testing.TB, s location.Store, aor location.AOR, b location.Binding) {
 	t.Helper()
 	if err := s.Apply(context.Background(), aor, location.Change{CallID: b.CallID, CSeq: b.CSeq, Put: []location.Binding{b}}); err != nil {
