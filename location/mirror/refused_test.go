@@ -168,3 +168,33 @@ func TestStore_RefreshWhileFailing(t *testing.T) {
 		b.mu.Unlock()
 	})
 }
+
+// TestStore_RefusedBesideOthers: what is written one by one, since one Contact of a
+// phone is refused, does not replace each other although it came from one socket.
+func TestStore_RefusedBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		tooLong := errors.New("too long")
+		b.check = func(x *location.Binding) error {
+			if len(x.Contact) > 255 {
+				return tooLong
+			}
+			return nil
+		}
+		s := start(t, mirror.Config{
+			Backend: b.connect, Dir: t.TempDir(), Refused: func(err error) bool { return errors.Is(err, tooLong) },
+		})
+		time.Sleep(time.Second)
+		aor := aorOf(t, "401")
+		puts := onOneSocket(1, "sip:a@10.0.0.1", "sip:"+strings.Repeat("x", 300)+"@10.0.0.1", "sip:b@10.0.0.1", "sip:c@10.0.0.1")
+		if err := s.Apply(t.Context(), aor, location.Change{Put: puts}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		for name, want := range map[location.Store]int{b.Memory: 3, s.NoWait(): 4} {
+			if got := contacts(t, name, aor); len(got) != want {
+				t.Errorf("%T has %v", name, got)
+			}
+		}
+	})
+}

@@ -221,15 +221,20 @@ func (s *Store) mend(ctx context.Context, st *stripe, aor location.AOR) error {
 		parts = append(parts, location.Change{Put: whole.Put[i : i+1]})
 	}
 	b := s.backend.Load()
+	var taken []location.Binding
 	var refused error
 	var keys []key
 	for _, c := range parts {
+		part := c.Put
+		c.Put = append(slices.Clip(taken), part...) // else one took the place of another that came from the same socket
 		switch err := b.Apply(ctx, aor, c); {
-		case err == nil, errors.Is(err, location.ErrStale):
+		case err == nil:
+			taken = c.Put
+		case errors.Is(err, location.ErrStale):
 		case s.cfg.Refused(err):
 			refused = err
-			for i := range c.Put {
-				keys = append(keys, putKey(&c.Put[i], c.Put[i].Updated))
+			for i := range part {
+				keys = append(keys, putKey(&part[i], part[i].Updated))
 			}
 		default:
 			return err
