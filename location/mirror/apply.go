@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/sipward/sipward/location"
 )
@@ -54,7 +55,7 @@ func (s *Store) apply(ctx context.Context, aor location.AOR, c location.Change) 
 
 // entryOf returns what c, which has this effect, does to single bindings.
 func (s *Store) entryOf(aor location.AOR, c *location.Change, stored []location.Binding, effect *location.Effect) entry {
-	e := entry{aor: aor, at: s.cfg.Now()}
+	e := entry{aor: aor, at: asOf(c, stored, effect, s.cfg.Now())}
 	if c.Reset {
 		e.kind = reset
 	}
@@ -76,6 +77,17 @@ func (s *Store) entryOf(aor location.AOR, c *location.Change, stored []location.
 		}
 	}
 	return e
+}
+
+// asOf returns since when c, which has this effect, is true. Who only removes what
+// has his own Call-ID and CSeq speaks of what that REGISTER has left, and of none
+// that came to another writer since.
+func asOf(c *location.Change, stored []location.Binding, effect *location.Effect, now time.Time) time.Time {
+	others := slices.ContainsFunc(effect.Drop, func(i int) bool { return stored[i].CallID != c.CallID || stored[i].CSeq != c.CSeq })
+	if c.Reset || len(c.Put) > 0 || len(effect.Drop) == 0 || others {
+		return now
+	}
+	return stored[effect.Drop[0]].Updated
 }
 
 // note writes e to the journal and returns the segment that has it. It holds
@@ -104,12 +116,16 @@ func (s *Store) note(st *stripe, e *entry) (segment int, err error) {
 	return noSegment, nil
 }
 
-// mark makes e pending, and keeps no memory of the message that e comes from. The caller holds the stripe's lock, and, unless the AOR
-// has something pending already, the segment.
+// mark makes e pending, and keeps no memory of the message that e comes from. The
+// caller holds the stripe's lock, and, unless the AOR has something pending already,
+// the segment.
 func (s *Store) mark(st *stripe, e *entry, segment int, replayed bool) {
 	p := st.dirty[e.aor]
 	if p == nil {
 		p = &pending{segment: segment, since: e.at, keys: st.takeRefused(e.aor)}
+		if !replayed {
+			p.since = s.cfg.Now() // e may speak of before
+		}
 		aor := e.aor.Clone()
 		st.dirty[aor] = p
 		s.pending.Add(1)

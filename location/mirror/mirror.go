@@ -27,7 +27,9 @@
 // What this Store accepted and what another writer did to the same AOR at the
 // same time both end up in the backend: only the bindings that a change is about
 // are written. Of two changes of one binding the later REGISTER counts, by its
-// CSeq if they have the same Call-ID.
+// CSeq if they have the same Call-ID. Who only removes bindings, with the Call-ID
+// and CSeq that they have, forgets what this Store knew: what another writer has
+// accepted of them since stays.
 package mirror
 
 import (

@@ -17,7 +17,7 @@ import (
 type key struct {
 	contact, instance string
 	regID             int
-	at                int64 // Unix time when the change was accepted
+	at                int64 // Unix time since when that is so
 	// gone says that the binding was removed, if only to be put anew: what the
 	// backend has is not to be compared with what comes then.
 	gone bool
@@ -108,6 +108,11 @@ func (p *pending) covers(b *location.Binding) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.keys, func(k key) bool { return k.same(b) })
+}
+
+// before reports whether p says something of before t.
+func (p *pending) before(t time.Time) bool {
+	return p.reset && p.resetAt.Before(t) || slices.ContainsFunc(p.keys, func(k key) bool { return k.at < t.Unix() })
 }
 
 // change returns the change that makes the backend agree with what memory has.

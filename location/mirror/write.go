@@ -97,7 +97,7 @@ func (s *Store) settle(ctx context.Context, aors []location.AOR) bool {
 		st := s.stripe(aor)
 		st.mu.Lock()
 		p := st.dirty[aor]
-		doubtful := p.replayed || s.cfg.MaxAge > 0 && s.cfg.Now().Sub(p.since) > late
+		doubtful := p.replayed || s.cfg.MaxAge > 0 && p.before(s.cfg.Now().Add(-late))
 		st.mu.Unlock()
 		if !doubtful {
 			continue

@@ -405,3 +405,54 @@ func mess(t *testing.T, s location.Store, rnd *rand.Rand) {
 		}
 	}
 }
+
+// TestStore_ForgetIsNoLaterRegister: who forgets a phone, which he does by the
+// Call-ID and CSeq that it has here, does not remove what it has registered
+// elsewhere since, which he has not seen.
+func TestStore_ForgetIsNoLaterRegister(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend(nil)
+			cfg := mirror.Config{Backend: b.connect, MaxAge: 10 * time.Second, Dir: t.TempDir()}
+			s := start(t, cfg)
+			time.Sleep(time.Second)
+			moved, gone, left := aorOf(t, "moved"), aorOf(t, "gone"), aorOf(t, "left")
+			old := phone(1, 1, time.Now())
+			for _, aor := range []location.AOR{moved, gone, left} {
+				put(t, s, aor, old)
+			}
+			time.Sleep(time.Minute)
+			for _, aor := range []location.AOR{moved, gone, left} {
+				contacts(t, s, aor) // so that memory is trusted
+			}
+			elsewhere := phone(1, 1, time.Now())
+			elsewhere.CallID = "elsewhere"
+			put(t, b.Memory, moved, elsewhere)
+			put(t, b.Memory, left, elsewhere)
+			time.Sleep(time.Second)
+			if restart {
+				b.fail(errGone)
+			}
+			for aor, cseq := range map[location.AOR]uint32{moved: 1, gone: 1, left: 2} { // left has removed itself
+				if err := s.NoWait().Apply(t.Context(), aor, location.Change{CallID: old.CallID, CSeq: cseq, Remove: []location.Binding{old}}); err != nil {
+					t.Fatal(err)
+				}
+				if got := contacts(t, s.NoWait(), aor); got != nil {
+					t.Errorf("%v has %v", aor, got)
+				}
+			}
+			if restart {
+				s.kill(b)
+				s = start(t, cfg)
+			}
+			time.Sleep(20 * time.Second)
+			for aor, want := range map[location.AOR]int{moved: 1, gone: 0, left: 0} {
+				for name, store := range map[string]location.Store{"backend": b.Memory, "memory": s} {
+					if got := contacts(t, store, aor); len(got) != want {
+						t.Errorf("restart %v, %v: %s has %v", restart, aor, name, got)
+					}
+				}
+			}
+		})
+	}
+}
