@@ -47,12 +47,14 @@ func (s *Store) writeSome(ctx context.Context) bool {
 		return false
 	}
 	aors := s.queue.take(batchSize)
-	writing, cancel := context.WithTimeout(ctx, writeTimeout)
-	defer cancel()
-	if !s.settle(writing, aors) {
-		s.queue.putBack(aors)
+	n := s.settle(ctx, aors)
+	s.queue.putBack(aors[n:])
+	if n == 0 {
 		return false
 	}
+	aors = aors[:n]
+	writing, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	changes := s.begin(aors)
 	errs := applyAll(writing, b, changes)
 	var again []location.AOR
@@ -91,9 +93,11 @@ const late = 2 * time.Second
 
 // settle finds out what of changes that are late, or of a former process, others
 // have overtaken: the backend has a later state of these bindings, and so has
-// memory then. It reports false if the backend cannot tell.
-func (s *Store) settle(ctx context.Context, aors []location.AOR) bool {
-	for _, aor := range aors {
+// memory then. It returns of how many of aors it has found that out, until the backend
+// could not tell or took too long for all of them.
+func (s *Store) settle(ctx context.Context, aors []location.AOR) int {
+	start := time.Now()
+	for i, aor := range aors {
 		st := s.stripe(aor)
 		st.mu.Lock()
 		p := st.dirty[aor]
@@ -102,9 +106,12 @@ func (s *Store) settle(ctx context.Context, aors []location.AOR) bool {
 		if !doubtful {
 			continue
 		}
+		if time.Since(start) > writeTimeout {
+			return i
+		}
 		has, err := s.ask(ctx, aor)
 		if err != nil {
-			return false
+			return i
 		}
 		st.mu.Lock()
 		p.replayed = false
@@ -113,7 +120,7 @@ func (s *Store) settle(ctx context.Context, aors []location.AOR) bool {
 		s.adopt(st, aor, has)
 		st.mu.Unlock()
 	}
-	return true
+	return len(aors)
 }
 
 // yield gives up the bindings of which the backend has a later state.

@@ -456,3 +456,27 @@ func TestStore_ForgetIsNoLaterRegister(t *testing.T) {
 		})
 	}
 }
+
+// TestStore_LateForSlowBackend: what is late reaches a backend that is slow to tell
+// what it has, however much it is.
+func TestStore_LateForSlowBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		s := start(t, mirror.Config{Backend: b.connect, MaxAge: time.Hour})
+		time.Sleep(time.Second)
+		b.fail(errGone)
+		const n = 300
+		for i := range n {
+			put(t, s.NoWait(), aorOf(t, fmt.Sprint(i)), phone(i, 1, time.Now()))
+		}
+		time.Sleep(time.Minute)
+		b.mu.Lock()
+		b.onLookup = func(location.AOR) { time.Sleep(200 * time.Millisecond) }
+		b.mu.Unlock()
+		b.fail(nil)
+		time.Sleep(2 * time.Minute)
+		if st := s.Stats(); st.Pending != 0 || b.Len() != n {
+			t.Errorf("the backend has %d bindings: %+v", b.Len(), st)
+		}
+	})
+}
