@@ -2,6 +2,7 @@ package mirror_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,4 +133,39 @@ func TestStore_CompactKeepsTimes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStore_CompactKeepsRemovals: who has removed all bindings, and then one that
+// came in between, has removed that too, although the journal was written anew.
+func TestStore_CompactKeepsRemovals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		cfg := mirror.Config{Backend: b.connect, Dir: t.TempDir()}
+		s := start(t, cfg)
+		time.Sleep(time.Second)
+		b.fail(errGone)
+		aor := aorOf(t, "401")
+		for _, c := range []location.Change{{Reset: true}, {Remove: []location.Binding{phone(1, 1, time.Now())}}} {
+			if err := s.NoWait().Apply(t.Context(), aor, c); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if c.Reset {
+				put(t, b.Memory, aor, phone(1, 1, time.Now()))
+				put(t, b.Memory, aor, phone(2, 1, time.Now()))
+				time.Sleep(time.Minute)
+			}
+		}
+		if err := s.Compact(); err != nil {
+			t.Fatal(err)
+		}
+		s.kill(b)
+		s = start(t, cfg)
+		time.Sleep(10 * time.Second)
+		for name, store := range map[string]location.Store{"backend": b.Memory, "memory": s.NoWait()} {
+			if got := contacts(t, store, aor); !slices.Equal(got, []string{phone(2, 0, time.Time{}).Contact}) {
+				t.Errorf("%s has %v", name, got)
+			}
+		}
+	})
 }

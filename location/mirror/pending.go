@@ -41,6 +41,11 @@ func (k *key) equal(o *key) bool {
 	return k.contact == o.contact && k.instance == o.instance && k.regID == o.regID
 }
 
+// names reports whether b has the texts of k.
+func (k *key) names(b *location.Binding) bool {
+	return k.contact == b.Contact && k.instance == b.Instance && k.regID == b.RegID
+}
+
 // same reports whether b is the [location.Binding.Same] as what k names.
 func (k key) same(b *location.Binding) bool { return k.binding().Same(*b) }
 
@@ -124,10 +129,7 @@ func (p *pending) change(have []location.Binding) location.Change {
 	}
 	for i := range p.keys {
 		k := &p.keys[i]
-		at := slices.IndexFunc(have, func(b location.Binding) bool {
-			k2 := putKey(&b, b.Updated)
-			return k.equal(&k2)
-		})
+		at := slices.IndexFunc(have, func(b location.Binding) bool { return k.names(&b) })
 		if at >= 0 {
 			c.Put = append(c.Put, have[at])
 		}
@@ -138,11 +140,15 @@ func (p *pending) change(have []location.Binding) location.Change {
 	return c
 }
 
-// entries returns what the journal is to have of p: one entry for all that was
-// changed in the same second, so that nothing becomes older or younger by it.
+// entries returns what the journal is to have of p: that all was dropped, if it was,
+// and one entry for all that was changed in the same second, so that nothing becomes
+// older or younger by it.
 func (p *pending) entries(aor location.AOR, have []location.Binding) (list []*entry) {
 	if p.reset {
-		return []*entry{{aor: aor, at: p.resetAt, kind: reset, put: have}}
+		others := slices.DeleteFunc(slices.Clone(have), func(b location.Binding) bool {
+			return slices.ContainsFunc(p.keys, func(k key) bool { return k.names(&b) })
+		})
+		list = append(list, &entry{aor: aor, at: p.resetAt, kind: reset, put: others})
 	}
 	keys := slices.SortedStableFunc(slices.Values(p.keys), func(a, b key) int { return cmp.Compare(a.at, b.at) })
 	for i, k := range keys {
