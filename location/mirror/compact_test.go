@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,50 @@ func TestStore_CompactKeepsRemovals(t *testing.T) {
 		for name, store := range map[string]location.Store{"backend": b.Memory, "memory": s.NoWait()} {
 			if got := contacts(t, store, aor); !slices.Equal(got, []string{phone(2, 0, time.Time{}).Contact}) {
 				t.Errorf("%s has %v", name, got)
+			}
+		}
+	})
+}
+
+// TestStore_LargeEntries: a user with much to be kept keeps the journal from nothing,
+// be it by one REGISTER or by many.
+func TestStore_LargeEntries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(nil)
+		b.fail(errGone)
+		cfg := mirror.Config{Backend: b.connect, Dir: t.TempDir()}
+		s := start(t, cfg)
+		large := func(n int) location.Binding {
+			b := phone(n, 1, time.Now())
+			b.Path = strings.Repeat("p", 30_000)
+			return b
+		}
+		var all []location.Binding
+		for n := range 100 {
+			all = append(all, large(n))
+		}
+		one, many := aorOf(t, "one"), aorOf(t, "many")
+		if err := s.NoWait().Apply(t.Context(), one, location.Change{Put: all}); err != nil {
+			t.Error(err)
+		}
+		if err := s.NoWait().Apply(t.Context(), many, location.Change{Reset: true}); err != nil {
+			t.Error(err)
+		}
+		for n := range 100 {
+			put(t, s.NoWait(), many, large(n))
+		}
+		if st := s.Stats(); !st.JournalOK || st.JournalFails > 0 {
+			t.Errorf("%+v", st)
+		}
+		if err := s.Compact(); err != nil {
+			t.Error(err)
+		}
+		s.kill(b)
+		s = start(t, cfg)
+		time.Sleep(10 * time.Second)
+		for _, aor := range []location.AOR{one, many} {
+			if got := contacts(t, b.Memory, aor); len(got) != 100 {
+				t.Errorf("%v: the backend has %d bindings", aor, len(got))
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package mirror
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"net/netip"
 	"time"
 
@@ -28,6 +29,21 @@ const (
 )
 
 func (e *entry) empty() bool { return e.kind == change && len(e.remove) == 0 && len(e.put) == 0 }
+
+// parts returns e as entries that put one binding at most, the first of which has
+// all else.
+func (e *entry) parts() iter.Seq[entry] {
+	return func(yield func(entry) bool) {
+		part := *e
+		for i := 0; i == 0 || i < len(e.put); i++ {
+			part.put = e.put[i:min(i+1, len(e.put))]
+			if !yield(part) {
+				return
+			}
+			part.kind, part.remove = change, nil
+		}
+	}
+}
 
 // append appends e in binary: numbers as varints, texts with their lengths. The
 // order is that of parse.

@@ -242,18 +242,21 @@ func readEntries(data []byte, each func(run uint64, e *entry)) (rest []byte, err
 }
 
 // append writes entries, all or none, and returns the segment that has them,
-// which it holds for that many AORs.
+// which it holds for that many AORs. Of a user with much to be kept, that may be
+// more than the file may have of one entry.
 func (j *journal) append(holds int, list ...*entry) (segment int, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.buf = j.buf[:0]
 	for _, e := range list {
-		j.seq++
-		e.seq = j.seq
-		start := len(j.buf)
-		j.buf = appendFrame(j.buf, e)
-		if n := len(j.buf) - start - headSize; n > maxEntry {
-			return 0, fmt.Errorf("entry of %d bytes is too long", n)
+		for part := range e.parts() {
+			j.seq++
+			e.seq, part.seq = j.seq, j.seq
+			start := len(j.buf)
+			j.buf = appendFrame(j.buf, &part)
+			if n := len(j.buf) - start - headSize; n > maxEntry {
+				return 0, fmt.Errorf("entry of %d bytes is too long", n)
+			}
 		}
 	}
 	if err := j.write(); err != nil {
