@@ -4,9 +4,10 @@
 //
 // Lookups are answered from memory. A change is made in memory, noted in a
 // journal on disk, and then accepted; the backend gets it a moment later,
-// together with others, in the order in which they were accepted. So neither a
-// slow backend nor one that is gone for hours is noticed by phones, and what was
-// accepted survives the process being killed: the next one reads the journal.
+// together with others, in the order in which they were accepted, though what it
+// does not take keeps no others waiting. So neither a slow backend nor one that is
+// gone for hours is noticed by phones, and what was accepted survives the process
+// being killed: the next one reads the journal.
 // What the backend lacks is kept as the AORs that have changed, not as a list of
 // changes, so that an hour of refreshes is no more than the bindings it is about.
 //
