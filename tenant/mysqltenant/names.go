@@ -107,10 +107,10 @@ func NewNames(cfg NamesConfig) *Names {
 
 // Answer is what is known of a name.
 type Answer struct {
-	// Targets are where it leads, the same address and port once; by SRV records
-	// the lowest priority first. They are of an earlier answer if there is an Err
-	// that concerns them, and in the order of the last one as long as they are the
-	// same. They are shared and must not be changed.
+	// Targets are where it leads, 64 places at most, the same address and port once;
+	// by SRV records the lowest priority first. They are of an earlier answer if there
+	// is an Err that concerns them, and in the order of the last one as long as they
+	// are the same. They are shared and must not be changed.
 	Targets []Target
 
 	// Err says what of the name was not resolved now. It wraps [ErrLookup].

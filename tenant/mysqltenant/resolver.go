@@ -39,8 +39,12 @@ func (system) LookupSRV(ctx context.Context, name string) ([]*net.SRV, time.Dura
 	return records, 0, err
 }
 
-// maxRecords is how many SRV records of a name are followed. Each is a lookup.
-const maxRecords = 32
+// Whoever answers for a name says how much there is, and all of it is watched and put
+// in order with each request.
+const (
+	maxRecords = 32 // SRV records of a name that are followed; each is a lookup
+	maxTargets = 64 // places that it leads to
+)
 
 // locate finds out where a name leads; old are the targets of its last answer. An
 // Err beside Targets concerns a part of them.
@@ -117,6 +121,9 @@ func (a *Answer) add(r *net.SRV, found Answer, old []Target) {
 		a.Err = errors.Join(a.Err, fmt.Errorf("%s: %w", who, found.Err))
 	}
 	for _, t := range found.Targets {
+		if len(a.Targets) == maxTargets {
+			return
+		}
 		t = Target{Addr: t.Addr, Port: r.Port, Host: r.Target, Priority: r.Priority, Weight: r.Weight}
 		same := func(x Target) bool { return x.Addr == t.Addr && x.Port == t.Port }
 		if !slices.ContainsFunc(a.Targets, same) {
@@ -139,6 +146,9 @@ func (n *Names) host(ctx context.Context, host string) Answer {
 	found, ttl, err := n.cfg.Resolver.LookupHost(ctx, host)
 	if err != nil {
 		return Answer{Err: err}
+	}
+	if len(found) > maxTargets { // each time the same
+		found = slices.SortedFunc(slices.Values(found), netip.Addr.Compare)[:maxTargets]
 	}
 	a := Answer{TTL: ttl}
 	for _, addr := range found {

@@ -222,6 +222,35 @@ func TestNames_SRVMany(t *testing.T) {
 	r.want("", want...)
 }
 
+// However many addresses there are, so many places come of them and no more, each
+// time the same.
+func TestNames_ManyAddresses(t *testing.T) {
+	r := newResolving(t)
+	var addrs, want []string
+	for i := range 4000 { // what fits into an answer
+		addrs = append(addrs, netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)}).String())
+	}
+	for _, a := range addrs[:64] {
+		want = append(want, a+":5060")
+	}
+	r.records["pbx.example"] = strings.Join(addrs, " ")
+	before := r.want("", want...)
+	slices.Reverse(addrs)
+	r.records["pbx.example"] = strings.Join(addrs, " ")
+	if after := r.want("", want...); &after.Targets[0] != &before.Targets[0] {
+		t.Error("another order is no change")
+	}
+	var srv []string
+	for i := range 32 {
+		srv = append(srv, fmt.Sprintf("10/0/%d/pbx.example.", 5060+i))
+	}
+	r.records["_sip._udp.pbx.example"] = strings.Join(srv, " ")
+	for i, a := range want {
+		want[i] = "10/0/" + a + "=pbx.example"
+	}
+	r.want("", want...)
+}
+
 // What is known to count still is not asked for, and the shortest time of all
 // answers that make one counts for it.
 func TestNames_TTL(t *testing.T) {
