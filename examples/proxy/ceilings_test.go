@@ -295,6 +295,25 @@ func TestCeilings_Strangers(t *testing.T) {
 	})
 }
 
+// TestCeilings_OtherTenant: whom a tenant calls knows the Call-ID, and cannot have it
+// count for more calls than there are.
+func TestCeilings_OtherTenant(t *testing.T) {
+	inWorld(t, "lookup: {hairpin: on}\nlimits: {calls: 2}"+threeTenants, func(w *world) {
+		ph, other := w.public("401", "a.test"), w.public("401", "b.test")
+		uri, elsewhere := ph.at(w.a), other.at(w.b)
+		caller, callee := w.a.side(), w.b.side()
+		caller.dial(callee, w.a.request("INVITE", "sip:402@b.test"))
+		for i := range 2 {
+			w.b.side().dial(other.side(), w.b.request("INVITE", elsewhere, "Call-ID: "+caller.callID, fmt.Sprintf("CSeq: %d INVITE", 100+i)))
+		}
+		w.tooMany(w.b.Peer, w.b.request("INVITE", elsewhere), 503, "too many calls")
+		callIn(w.a, uri, ph)
+		w.tooMany(w.a.Peer, w.a.request("INVITE", uri), 503, "too many calls")
+		conversation(caller, callee)
+		callIn(w.a, uri, ph)
+	})
+}
+
 // TestCeilings_Log: a tenant that goes on calling leaves some lines in the log.
 func TestCeilings_Log(t *testing.T) {
 	inWorld(t, limited("calls: 1"), func(w *world) {

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"slices"
-	"strings"
+	"container/list"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -14,9 +14,10 @@ import (
 // failed or are hung up. It is safe for concurrent use.
 type tally struct {
 	silence time.Duration // a call of which nothing is heard for so long has ended
+	seed    maphash.Seed
 
 	mu    sync.Mutex
-	calls map[dialogID][]*counted // those with the same ID, the oldest first
+	calls map[uint64]*alike // by the hash of their ID: a Call-ID may be as long as a message
 }
 
 // dialogID is what a call is known by: what our Record-Route proves of its dialog,
@@ -26,36 +27,49 @@ type dialogID struct {
 	callID string
 }
 
+// alike are the calls with one ID. Mostly it is one, but who sends them may give all
+// of them the same.
+type alike struct {
+	timer *time.Timer // of all: whose sign of life it is, is not known
+	calls list.List   // of *counted, the oldest first
+}
+
 // counted is a call in a tally.
 type counted struct {
-	id    dialogID
-	timer *time.Timer
-	ended bool
-	seat  *guard.Seat         // nil if its set has no ceiling
-	pbx   *dispatcher.Attempt // nil if no PBX has answered it, or none is chosen by its calls
+	sum  uint64
+	at   *list.Element       // among those that are alike; nil once it has ended
+	seat *guard.Seat         // nil if its set has no ceiling
+	pbx  *dispatcher.Attempt // nil if no PBX has answered it, or none is chosen by its calls
 }
 
 func newTally(silence time.Duration) *tally {
-	return &tally{silence: silence, calls: map[dialogID][]*counted{}}
+	return &tally{silence: silence, seed: maphash.MakeSeed(), calls: map[uint64]*alike{}}
 }
 
-// begin counts a call. The Call-ID is copied.
+// begin counts a call. The Call-ID is not kept.
 func (t *tally) begin(id dialogID, seat *guard.Seat) *counted {
-	id.callID = strings.Clone(id.callID)
-	c := &counted{id: id, seat: seat}
+	c := &counted{sum: t.sum(id), seat: seat}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.timer = time.AfterFunc(t.silence, func() { t.end(c) })
-	t.calls[id] = append(t.calls[id], c)
+	of := t.calls[c.sum]
+	if of == nil {
+		of = &alike{}
+		of.timer = time.AfterFunc(t.silence, func() { t.silent(of) })
+		t.calls[c.sum] = of
+	}
+	of.timer.Reset(t.silence)
+	c.at = of.calls.PushBack(c)
 	return c
 }
+
+func (t *tally) sum(id dialogID) uint64 { return maphash.Comparable(t.seed, id) }
 
 // answered has c, whose INVITE was answered, count for a PBX as well. If it has been
 // hung up meanwhile, pbx ends.
 func (t *tally) answered(c *counted, pbx *dispatcher.Attempt) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.ended {
+	if c.at == nil {
 		pbx.End()
 		return
 	}
@@ -64,20 +78,31 @@ func (t *tally) answered(c *counted, pbx *dispatcher.Attempt) {
 
 // alive notes that something is heard of a call.
 func (t *tally) alive(id dialogID) {
+	sum := t.sum(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, c := range t.calls[id] {
-		c.timer.Reset(t.silence)
+	if of := t.calls[sum]; of != nil {
+		of.timer.Reset(t.silence)
 	}
 }
 
 // hungUp ends a call that is hung up, one if there are several with that ID: each of
 // them has its BYE.
 func (t *tally) hungUp(id dialogID) {
+	sum := t.sum(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if of := t.calls[id]; of != nil {
-		t.remove(of[0])
+	if of := t.calls[sum]; of != nil {
+		t.remove(of.oldest())
+	}
+}
+
+// silent ends calls of which nothing is heard any more.
+func (t *tally) silent(of *alike) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for of.calls.Len() > 0 {
+		t.remove(of.oldest())
 	}
 }
 
@@ -85,22 +110,22 @@ func (t *tally) hungUp(id dialogID) {
 func (t *tally) end(c *counted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !c.ended {
+	if c.at != nil {
 		t.remove(c)
 	}
 }
 
+func (a *alike) oldest() *counted { return a.calls.Front().Value.(*counted) }
+
 // remove needs the lock, and a call that is there.
 func (t *tally) remove(c *counted) {
-	c.ended = true
-	c.timer.Stop()
+	of := t.calls[c.sum]
+	of.calls.Remove(c.at)
+	c.at = nil
 	c.seat.End()
 	c.pbx.End()
-	of := t.calls[c.id]
-	at := slices.Index(of, c)
-	if of = slices.Delete(of, at, at+1); len(of) > 0 {
-		t.calls[c.id] = of
-	} else {
-		delete(t.calls, c.id)
+	if of.calls.Len() == 0 {
+		of.timer.Stop()
+		delete(t.calls, c.sum)
 	}
 }

@@ -242,6 +242,51 @@ func TestTally_HungUpBefore(t *testing.T) {
 	}
 }
 
+// TestTally_Alike: of calls that all have one long Call-ID no more is kept than of
+// others, and each has its own end.
+func TestTally_Alike(t *testing.T) {
+	const n = 1000
+	ta := newTally(time.Hour)
+	id := func() dialogID { return dialogID{callID: strings.Repeat("x", 50_000)} }
+	before := heap()
+	var calls []*counted
+	for range n {
+		calls = append(calls, ta.begin(id(), nil))
+	}
+	if grown := heap() - before; grown > n*1000 {
+		t.Errorf("%d calls take %d bytes", n, grown)
+	}
+	ta.end(calls[n-1])
+	ta.end(calls[n-1])
+	for range n - 2 {
+		ta.hungUp(id())
+	}
+	if calls[n-2].at == nil || len(ta.calls) != 1 {
+		t.Error("the last one has ended")
+	}
+	ta.hungUp(id())
+	if len(ta.calls) != 0 {
+		t.Errorf("%d IDs are left", len(ta.calls))
+	}
+}
+
+// BenchmarkTally_Alive is a request in a dialog, with so many calls of the same ID.
+func BenchmarkTally_Alive(b *testing.B) {
+	for _, n := range []int{1, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			ta := newTally(time.Hour)
+			id := dialogID{callID: "1@phone"}
+			for range n {
+				ta.begin(id, nil)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				ta.alive(id)
+			}
+		})
+	}
+}
+
 // TestTally_Race: however the ends of calls with few IDs meet, each ends once.
 func TestTally_Race(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
