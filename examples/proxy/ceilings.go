@@ -35,8 +35,10 @@ func (p *Proxy) limit(st *state) {
 func (p *Proxy) room(c *relay.Context, st *state, d *route.Decision, src route.Source) error {
 	switch m := c.Message; {
 	case m.Method == "REGISTER":
-		if err := p.full(st, d.Set); err != nil && p.adds(c, d.AOR) {
-			return err
+		if err := p.full(st, d.Set); err != nil && p.unbound(d.AOR) {
+			if asks, fault := p.asks(c); fault == nil && len(asks.Asked) > 0 { // no removal or query
+				return err
+			}
 		}
 	case beginsCall(m):
 		tn := st.tenantOf(c, d, false)
@@ -72,15 +74,10 @@ func (p *Proxy) full(st *state, set int) error {
 	})
 }
 
-// adds reports whether a REGISTER asks for the first binding of a user: it is no
-// refresh, removal or query, and not malformed.
-func (p *Proxy) adds(c *relay.Context, aor location.AOR) bool {
+// unbound reports whether a user has no binding, so that one would be his first.
+func (p *Proxy) unbound(aor location.AOR) bool {
 	bound, err := p.store.Lookup(context.Background(), aor)
-	if err != nil || len(bound) > 0 {
-		return false
-	}
-	asks, err := p.asks(c)
-	return err == nil && len(asks.Asked) > 0
+	return err == nil && len(bound) == 0
 }
 
 // tooMuch is the outcome for who would go beyond a ceiling.

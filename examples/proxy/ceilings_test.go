@@ -80,6 +80,32 @@ func TestCeilings_Registrations(t *testing.T) {
 	})
 }
 
+// TestCeilings_AtOnce: those who are asked about together do not all get in, however
+// long the PBX takes to answer.
+func TestCeilings_AtOnce(t *testing.T) {
+	inWorld(t, "metrics: {tenants: [10]}"+limited("registrations: 2"), func(w *world) {
+		var asked []siptestx.Message
+		var phones []*phone
+		for i := range 5 {
+			ph := w.public(fmt.Sprint(401+i), "a.test")
+			ph.ask(ph.registerText())
+			phones, asked = append(phones, ph), append(asked, w.a.Expect("REGISTER"))
+		}
+		for i, ph := range phones {
+			w.a.accept(asked[i])
+			status := 200
+			if i >= 2 {
+				status = 403
+			}
+			w.answer(ph.Peer, status)
+		}
+		w.wantRefusals("registrations", 3)
+		phones[0].refresh(w.a)
+		phones[1].refresh(w.a)
+		w.a.refused(404, "INVITE", w.a.contacts["405"][0])
+	})
+}
+
 // TestCeilings_Unauthorized: who only tries to register uses up nothing, nor does
 // a refusal lock anybody out.
 func TestCeilings_Unauthorized(t *testing.T) {

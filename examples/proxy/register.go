@@ -36,6 +36,7 @@ import (
 type registration struct {
 	proxy        *Proxy
 	asks         *registrar.Registration
+	set          int
 	flow         transport.Flow
 	source       guard.Source
 	credentials  string             // of the REGISTER
@@ -78,7 +79,7 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, policy setP
 		return nil, err
 	}
 	r := &registration{
-		proxy: p, asks: asks, own: policy.own, path: policy.path, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
+		proxy: p, asks: asks, set: d.Set, own: policy.own, path: policy.path, flow: c.Flow, source: guard.Source{Addr: c.Message.Source, Transport: c.Flow.Network()},
 		agent: c.Message.Get(sipmsg.UserAgent), expires: c.Message.Get(sipmsg.Expires),
 		supportsPath: c.Message.HasToken(sipmsg.Supported, "path"),
 	}
@@ -245,6 +246,9 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 	if m.Status < 200 {
 		return 0, ""
 	}
+	if m.Status < 300 && r.late() {
+		return 403, reasonPhrase(403)
+	}
 	r.judge(m)
 	res := sip.NewResponse(m.Status, m.Reason)
 	if m.Status < 300 {
@@ -305,6 +309,18 @@ func (r *registration) tell(before []location.Binding) {
 			line("phone unregistered", b)
 		}
 	}
+}
+
+// late reports whether others have had the last room since the PBX was asked, which
+// may take its time, and counts that.
+func (r *registration) late() bool {
+	p := r.proxy
+	over, full := errors.AsType[*guard.CeilingError](p.full(p.state.Load(), r.set))
+	if !full || len(r.asks.Asked) == 0 || !p.unbound(r.asks.AOR()) {
+		return false
+	}
+	p.metrics.Refused(over.Set, over.Resource)
+	return true
 }
 
 // judge tells the guard what the PBX makes of who registers (P-43, P-83).
