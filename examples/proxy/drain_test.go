@@ -103,6 +103,34 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestDrain_LameDuck: a proxy that is to end tells so before it turns anybody away.
+func TestDrain_LameDuck(t *testing.T) {
+	inWorld(t, "lame_duck: 10s\ndrain: 1m"+threeTenants, func(w *world) {
+		ph := w.behind(simnet.PortRestricted, "401", "a.test")
+		uri := ph.at(w.a)
+		w.proxy.listening.Store(true) // as Run does
+		over := w.terminate()
+		if code, text := w.ready(); code != 503 || !strings.Contains(text, "listeners: not ready: 2, stopping, ") {
+			t.Errorf("%d\n%s", code, text)
+		}
+		w.a.reaches(ph, "INVITE", uri)
+		ph.refresh(w.a)
+		time.Sleep(9 * time.Second)
+		invite, m := w.ring(w.a, uri, ph)
+		time.Sleep(2 * time.Second)
+		w.a.refused(503, "INVITE", uri)
+		if isOver(over) {
+			t.Fatal("it has ended while a call rings")
+		}
+		ph.Reply(m, 486, "phone")
+		ph.Expect("ACK")
+		got := w.answer(w.a.Peer, 486)
+		w.a.Send(w.at, w.another("ACK", invite, "To: "+got.Get("To")))
+		<-over
+		w.start()
+	})
+}
+
 // TestDrain_Limit: what is open when the time is over is given up, and nothing
 // that only waits for retransmissions takes time.
 func TestDrain_Limit(t *testing.T) {

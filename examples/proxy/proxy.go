@@ -74,7 +74,8 @@ type Proxy struct {
 
 	state      atomic.Pointer[state]
 	listening  atomic.Bool
-	draining   atomic.Bool
+	stopping   atomic.Bool // nobody is to begin anything here any more
+	draining   atomic.Bool // who does is turned away
 	recent     recent
 	ambiguity  *ambiguities
 	counters   counters

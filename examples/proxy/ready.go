@@ -31,9 +31,13 @@ func (p *Proxy) parts() []part {
 
 func (p *Proxy) listeners() part {
 	pt := part{"listeners", p.listening.Load(), strconv.Itoa(len(p.cfg.Listen))}
-	if p.draining.Load() {
+	if p.stopping.Load() {
 		pt.ready = false
-		pt.detail += fmt.Sprintf(", draining, %d transactions are open", p.open())
+		word := "stopping"
+		if p.draining.Load() {
+			word = "draining"
+		}
+		pt.detail += fmt.Sprintf(", %s, %d transactions are open", word, p.open())
 	}
 	return pt
 }

@@ -36,8 +36,9 @@ type Config struct {
 	Store     Store          `yaml:"store"`
 	Cache     Cache          `yaml:"cache"`
 
-	Reload     time.Duration `yaml:"reload"` // how often the database's tenants are read again; 0: on SIGHUP only
-	Drain      time.Duration `yaml:"drain"`  // how long the end waits for what is in progress; 0: not at all
+	Reload     time.Duration `yaml:"reload"`    // how often the database's tenants are read again; 0: on SIGHUP only
+	LameDuck   time.Duration `yaml:"lame_duck"` // how long the end is told beforehand by /readyz
+	Drain      time.Duration `yaml:"drain"`     // how long the end waits for what is in progress; 0: not at all
 	Timers     Timers        `yaml:"timers"`
 	Register   Register      `yaml:"register"`
 	Lookup     Lookup        `yaml:"lookup"`

@@ -179,6 +179,7 @@ func TestParse_Values(t *testing.T) {
 			c.Tenants[0].Lookup.Missing = 480
 		}},
 		{"reload never", `reload: 0s`, func(c *config.Config) { c.Reload = 0 }},
+		{"lame_duck", `lame_duck: 10s`, func(c *config.Config) { c.LameDuck = 10 * time.Second }},
 		{"drain", `drain: 0s`, func(c *config.Config) { c.Drain = 0 }},
 		{"statuses", `lookup: {missing: 480, missing_options: silent, ambiguous: "603", fork: newest}`, func(c *config.Config) {
 			c.Lookup = config.Lookup{Missing: 480, MissingOptions: config.Silent, Ambiguous: 603, Fork: config.ForkNewest}

@@ -139,6 +139,7 @@ f:1: listen[0]: tls:10.0.0.1:443 needs tls.cert and tls.key`},
 
 		// Numbers and durations.
 		{"reload: -1s", `f:1: reload: -1s is less than 0s`},
+		{"lame_duck: -1s", `f:1: lame_duck: -1s is less than 0s`},
 		{"drain: -1s", `f:1: drain: -1s is less than 0s`},
 		{"timers: {t1: 0s}", `f:1: timers.t1: 0s is less than 1ms`},
 		{"timers: {t1: 1s, t2: 500ms}", `f:1: timers.t2: 500ms is less than t1, which is 1s`},

@@ -178,6 +178,7 @@ func (v *validator) durations() {
 	}{
 		{"cache.max_age", v.Cache.MaxAge, 0},
 		{"reload", v.Reload, 0},
+		{"lame_duck", v.LameDuck, 0},
 		{"drain", v.Drain, 0},
 		{"timers.t1", v.Timers.T1, ms},
 		{"timers.t2", v.Timers.T2, ms},
