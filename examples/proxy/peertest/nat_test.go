@@ -1,6 +1,9 @@
 package peertest
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // private is the address that phones behind NAT have and believe in.
 const private = "192.168.1.10:5060"
@@ -77,4 +80,41 @@ func TestCallOutlivesTheProxy(t *testing.T) {
 	atPBX.request("BYE")
 	h.reply(h.expect("BYE"), 200)
 	atPBX.expect("200 BYE")
+}
+
+// A call follows the phone: behind a NAT that has given it another port, or over
+// another connection, it is there again when it has registered, to both sides (P-18,
+// P-51). The PBX asks first, with what it has from before.
+func TestCallFollowsThePhone(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"UDP", "TCP", "TLS", "WSS"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			ca := s.authority()
+			p := s.start(s.onStreams(ca, t.TempDir()))
+			appear := func(name string, i int) *peer {
+				var h *peer
+				switch network {
+				case "UDP":
+					h = s.udp(name, s.phone(i))
+				case "TCP":
+					h = s.tcp(name, s.phone(i))
+				default:
+					h = s.connect(network, name, s.phone(i), ca)
+				}
+				h.shown = "sip:401@" + private + ";transport=" + strings.ToLower(network)
+				h.register("401", domain(0), "secret")
+				return h
+			}
+			a, h := s.asterisk("PBX", s.pbx(0)), appear("phone", 0)
+			atPBX, atPhone := a.takes(a.contact("401"), h)
+			if network != "UDP" {
+				h.close()
+			}
+			atPhone.p = appear("phone elsewhere", 1)
+			converse(atPBX, atPhone)
+			p.silent(h)
+		})
+	}
 }
