@@ -31,16 +31,15 @@ type ambiguousUser struct {
 const keptExamples = 20
 
 // ambiguities are looked for now and then, and at once when something has changed
-// that can make many of them.
+// that can make many of them. The zero value looks for none.
 type ambiguities struct {
 	found atomic.Pointer[ambiguity]
 	due   chan struct{} // has room for one
 }
 
-func newAmbiguities() *ambiguities {
-	a := &ambiguities{due: make(chan struct{}, 1)}
+func (a *ambiguities) init() {
+	a.due = make(chan struct{}, 1)
 	a.found.Store(newAmbiguity(nil))
-	return a
 }
 
 // look has them looked for.

@@ -77,7 +77,7 @@ type Proxy struct {
 	stopping   atomic.Bool // nobody is to begin anything here any more
 	draining   atomic.Bool // who does is turned away
 	recent     recent
-	ambiguity  *ambiguities
+	ambiguity  ambiguities
 	counters   counters
 	background sync.WaitGroup // look-ups of names
 }
@@ -107,7 +107,7 @@ func newProxy(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Proxy
 		dialHEP:  hep.Dial,
 		dial:     transport.DialContext,
 	}
-	p.ambiguity = newAmbiguities()
+	p.ambiguity.init()
 	if err := p.build(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
