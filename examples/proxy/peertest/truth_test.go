@@ -37,7 +37,7 @@ func (r *sippRun) heard() (all []heard) {
 
 // cdr is what a record says, but for its times.
 type cdr struct {
-	callID, fromTag, toTag, fromURI, toURI, code, cause, end                string
+	callID, fromTag, toTag, fromURI, toURI, code, reason, cause, end        string
 	setid, domain, direction, source, destination, backend, from, to, noACK string
 }
 
@@ -55,7 +55,7 @@ func (d *database) readRecords(table string) (map[string]cdr, map[string]times) 
 	if table == "missed_calls" {
 		durations = "0, 0"
 	}
-	found, err := d.db.QueryContext(d.t.Context(), `SELECT callid, from_tag, to_tag, from_uri, to_uri, sip_code, cause, end_reason, setid, domain,
+	found, err := d.db.QueryContext(d.t.Context(), `SELECT callid, from_tag, to_tag, from_uri, to_uri, sip_code, sip_reason, cause, end_reason, setid, domain,
 		direction, src_ip, dst_ip, backend, user_agent, callee_agent, no_ack, CAST(created AS CHAR), CAST(time AS CHAR), setuptime, `+durations+` FROM `+table)
 	if err != nil {
 		d.t.Fatal(err)
@@ -66,7 +66,7 @@ func (d *database) readRecords(table string) (map[string]cdr, map[string]times) 
 		var c cdr
 		var w times
 		var created, over string
-		if err := found.Scan(&c.callID, &c.fromTag, &c.toTag, &c.fromURI, &c.toURI, &c.code, &c.cause, &c.end, &c.setid, &c.domain,
+		if err := found.Scan(&c.callID, &c.fromTag, &c.toTag, &c.fromURI, &c.toURI, &c.code, &c.reason, &c.cause, &c.end, &c.setid, &c.domain,
 			&c.direction, &c.source, &c.destination, &c.backend, &c.from, &c.to, &c.noACK, &created, &over, &w.setup, &w.seconds, &w.ms); err != nil {
 			d.t.Fatal(err)
 		}
@@ -187,6 +187,7 @@ func (k *kind) record(invite heard) cdr {
 // for credentials.
 func (t *truth) answered(h heard) {
 	t.record.code, t.record.toTag, t.record.to, t.mostOver = strconv.Itoa(h.status()), "", "", h.at
+	t.record.reason = strings.TrimPrefix(h.first, "SIP/2.0 "+t.record.code+" ")
 	if h.status() == 200 {
 		t.record.toTag, t.record.to = param(h.get("To"), "tag"), h.get("User-Agent")
 	}
