@@ -39,8 +39,14 @@ func (c *conns) add(f transport.Flow, aor location.AOR) {
 		there = map[location.AOR]struct{}{}
 		c.aors[f.ID()] = there
 	}
-	there[aor] = struct{}{}
+	if len(there) < maxOnConn {
+		there[aor] = struct{}{}
+	}
 }
+
+// maxOnConn is far more than are behind a gateway. Who registers ever new users on a
+// connection, and signs them off, must not make it remember all of them.
+const maxOnConn = 10_000
 
 // remove forgets a connection that has ended.
 func (c *conns) remove(f transport.Flow) {

@@ -206,7 +206,13 @@ func farEnd(t *relay.Target) location.Flow {
 // resolve looks up the host of a URI without keeping others waiting, and goes on
 // with its first address, if the request is not over by then.
 func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr)) {
+	if p.lookups.Add(1) > maxLookups {
+		p.lookups.Add(-1)
+		c.Reply(503, "Service Unavailable", "Retry-After: 5")
+		return
+	}
 	p.background.Go(func() {
+		defer p.lookups.Add(-1)
 		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 		defer cancel()
 		addrs, _, err := p.dns.LookupHost(ctx, u.Host)
@@ -217,6 +223,10 @@ func (p *Proxy) resolve(c *relay.Context, u location.URI, then func(netip.Addr))
 		c.Resume(func() { then(addrs[0].Unmap()) })
 	})
 }
+
+// maxLookups bounds how many requests in dialogs wait for the names of next hops:
+// each has a socket of its own.
+const maxLookups = 256
 
 // lookupTimeout bounds what an in-dialog request may wait for a host name.
 const lookupTimeout = 2 * time.Second

@@ -80,6 +80,7 @@ type Proxy struct {
 	ambiguity  ambiguities
 	counters   counters
 	background sync.WaitGroup // look-ups of names
+	lookups    atomic.Int32   // how many of them there are
 }
 
 // counters are what no part of the engine counts.

@@ -39,15 +39,16 @@ type registration struct {
 	set          int
 	flow         transport.Flow
 	source       guard.Source
-	credentials  string             // of the REGISTER
-	agent        string             // of the REGISTER
-	expires      string             // the header field of the REGISTER
-	own          bool               // the PBX knows the phones by Contacts of ours
-	path         bool               // the PBX knows the phones by a Path of ours
-	known        []location.Binding // what the AOR had before
-	masked       []mask             // the Contacts of this REGISTER
-	supportsPath bool               // as the REGISTER says
-	keys         []location.AOR     // in proxy.pending
+	credentials  string              // of the REGISTER
+	agent        string              // of the REGISTER
+	expires      string              // the header field of the REGISTER
+	own          bool                // the PBX knows the phones by Contacts of ours
+	path         bool                // the PBX knows the phones by a Path of ours
+	known        []location.Binding  // what the AOR had before
+	unnamed      []*location.Binding // those with a token that this REGISTER says nothing of
+	masked       []mask              // the Contacts of this REGISTER
+	supportsPath bool                // as the REGISTER says
+	keys         []location.AOR      // in proxy.pending
 }
 
 // mask is a Contact of the phone and what the PBX knows it by.
@@ -102,6 +103,11 @@ func (p *Proxy) newRegistration(c *relay.Context, d *route.Decision, policy setP
 	if r.known, err = p.store.Lookup(context.Background(), r.asks.AOR()); err != nil {
 		return nil, err
 	}
+	for i := range r.known {
+		if k := &r.known[i]; k.Token != "" && !r.names(k) {
+			r.unnamed = append(r.unnamed, k)
+		}
+	}
 	for i := range r.asks.Asked {
 		b := &r.asks.Asked[i]
 		b.Token = r.tokenOf(b)
@@ -136,22 +142,16 @@ func (r *registration) tokenOf(b *location.Binding) string {
 			return k.Token
 		}
 	}
-	for i := range r.known {
-		if k := &r.known[i]; k.Token != "" && b.Same(*k) && !r.mentions(k) {
+	for _, k := range r.unnamed {
+		if b.Same(*k) && !slices.ContainsFunc(r.masked, func(m mask) bool { return m.token == k.Token }) {
 			return k.Token
 		}
 	}
 	return r.proxy.seal.token(r.asks.AOR(), *b)
 }
 
-// mentions reports whether the REGISTER itself has something to say of k, or has
-// already replaced it.
-func (r *registration) mentions(k *location.Binding) bool {
-	for _, m := range r.masked {
-		if m.token == k.Token {
-			return true
-		}
-	}
+// names reports whether the REGISTER itself has something to say of k.
+func (r *registration) names(k *location.Binding) bool {
 	for _, list := range [...][]location.Binding{r.asks.Asked, r.asks.Removed} {
 		for i := range list {
 			if sameItself(&list[i], k) {
