@@ -54,7 +54,7 @@ func isOver(over <-chan struct{}) bool {
 
 // TestDrain: while a call rings, a proxy that is to end serves everything but what
 // begins something new, and calls in progress; then it ends. The next one goes on
-// with the calls. P-18.
+// with the calls. R61, P-18.
 func TestDrain(t *testing.T) {
 	inWorld(t, "drain: 1m"+threeTenants, func(w *world) {
 		ph := w.behind(simnet.PortRestricted, "401", "a.test")
