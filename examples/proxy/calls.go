@@ -71,7 +71,7 @@ func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Log
 	default:
 		lines = func() acct.Sink { return m.Sink(newCallLines(log)) } // each call is measured once
 	}
-	if cfg.Log.Calls {
+	if cfg.Log.Calls && log.Enabled(context.Background(), slog.LevelInfo) { // to follow them for nothing is not cheap
 		cc.Sinks[logSink] = lines
 	}
 	if len(cc.Sinks) == 0 {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sipward/sipward/acct"
+	"github.com/sipward/sipward/examples/proxy/internal/metrics"
 	"github.com/sipward/sipward/internal/simnet"
 )
 
@@ -348,4 +351,23 @@ func TestCalls_Told(t *testing.T) {
 		l.incoming(w.a, uri, ph).refuse(486, acct.Busy)
 		told("0 open, 1 records lost by ledger")
 	})
+}
+
+// TestOpenCalls_Quiet: calls are not followed for lines that nobody sees.
+func TestOpenCalls_Quiet(t *testing.T) {
+	cfg := parseConfig(t, "acct: {to: off}"+threeTenants)
+	m, err := metrics.New(metrics.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for level, want := range map[slog.Level]bool{slog.LevelInfo: true, slog.LevelWarn: false} {
+		log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: level}))
+		c, err := openCalls(cfg, nil, m, log)
+		if err != nil || c != nil != want {
+			t.Errorf("%v: %v, %v", level, c, err)
+		}
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

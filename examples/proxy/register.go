@@ -285,7 +285,7 @@ func (r *registration) answer(t *relay.Target, m *sipmsg.Message, patch *sipmsg.
 
 // bound returns the phones of the AOR, if the log hears of those that come or go.
 func (r *registration) bound() []location.Binding {
-	if !r.proxy.cfg.Log.Registrations {
+	if p := r.proxy; !p.cfg.Log.Registrations || !p.log.Enabled(context.Background(), slog.LevelInfo) {
 		return nil
 	}
 	all, _ := r.proxy.store.Lookup(context.Background(), r.asks.AOR()) // if it fails, so does Commit
