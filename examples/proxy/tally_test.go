@@ -191,7 +191,7 @@ func TestLeastCalls_Forgotten(t *testing.T) {
 
 		w.restart()
 		w.wantCalls(0, 0, 0)
-		at, caller, callee = w.goes(ph)
+		_, caller, callee = w.goes(ph)
 		w.reload(threeBoxes)
 		_, other, otherEnd := w.goes(ph) // which does not count
 		caller.exchange(callee, "BYE")

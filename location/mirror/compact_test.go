@@ -205,7 +205,7 @@ func TestStore_LargeEntries(t *testing.T) {
 			t.Error(err)
 		}
 		s.kill(b)
-		s = start(t, cfg)
+		start(t, cfg)
 		time.Sleep(10 * time.Second)
 		for _, aor := range []location.AOR{one, many} {
 			if got := contacts(t, b.Memory, aor); len(got) != 100 {

@@ -113,7 +113,7 @@ type truth struct {
 // truths returns what the SIPps of a kind of calls have heard, by Call-ID. The callee
 // may be none.
 func (k *kind) truths(caller, callee *sippRun) map[string]*truth {
-	type seen struct{ invite, ok, ack, bye time.Time } // each when it was there for the first time
+	type seen struct{ ok, ack, bye time.Time } // each when it was there for the first time
 	all, ends := map[string]*truth{}, map[string]*[2]seen{}
 	first := func(t *time.Time, at time.Time) {
 		if t.IsZero() {
