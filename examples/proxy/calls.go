@@ -54,7 +54,16 @@ func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Log
 	dir := filepath.Join(root, "calls", fileName(cfg.Listen[0].String()))
 	cc := callsConfig{Sinks: map[string]func() acct.Sink{}, DialogTimeout: cfg.Acct.DialogTimeout, Log: log}
 	lines := func() acct.Sink { return newCallLines(log) }
-	switch to {
+	var file *callFile
+	if to == config.AcctJSON || to == config.AcctMySQL && cfg.Acct.File != "" {
+		var err error
+		if file, err = newCallFile(cfg.Acct, root); err != nil {
+			return nil, err
+		}
+		cc.Close = file.close
+		cc.Sinks[string(config.AcctJSON)] = func() acct.Sink { return file }
+	}
+	switch to { // what is first measures each call, once
 	case config.AcctMySQL:
 		cc.Dir = dir
 		cc.Sinks[string(to)] = func() acct.Sink { return m.Sink(&callTables{db: db, cfg: mysqlacct.Config{Failed: cfg.Acct.Failed}}) }
@@ -62,14 +71,10 @@ func openCalls(cfg *config.Config, db *sql.DB, m *metrics.Metrics, log *slog.Log
 			cc.Dialogs = db
 		}
 	case config.AcctJSON:
-		file, err := newCallFile(cfg.Acct, root)
-		if err != nil {
-			return nil, err
-		}
-		cc.Dir, cc.Close = dir, file.close
+		cc.Dir = dir
 		cc.Sinks[string(to)] = func() acct.Sink { return m.Sink(file) }
 	default:
-		lines = func() acct.Sink { return m.Sink(newCallLines(log)) } // each call is measured once
+		lines = func() acct.Sink { return m.Sink(newCallLines(log)) }
 	}
 	if cfg.Log.Calls && log.Enabled(context.Background(), slog.LevelInfo) { // to follow them for nothing is not cheap
 		cc.Sinks[logSink] = lines

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -117,8 +118,9 @@ func TestCalls_MySQL(t *testing.T) {
 			if err := mysqlacct.Create(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
-			yaml := fmt.Sprintf("database: %q\nstore: memory\ncache: {spool: %q}\nacct: {failed: %t}\n%s",
-				server.Config(t, db).FormatDSN(), t.TempDir(), failed, threeTenants)
+			file := filepath.Join(t.TempDir(), "beside.json")
+			yaml := fmt.Sprintf("database: %q\nstore: memory\ncache: {spool: %q}\nacct: {failed: %t, file: %q}\n%s",
+				server.Config(t, db).FormatDSN(), t.TempDir(), failed, file, threeTenants)
 			inWorld(t, yaml, func(w *world) {
 				ph := w.public("401", "a.test")
 				l := &ledger{w: w}
@@ -151,6 +153,14 @@ func TestCalls_MySQL(t *testing.T) {
 			}
 			wantRows(t, db, query+", duration, ms_duration) FROM acc ORDER BY id", want...)
 			wantRows(t, db, query+") FROM missed_calls ORDER BY id", missed...)
+			beside := []string{"phone4 200"}
+			if failed {
+				beside = []string{"call1@10.0.1.10 486", "phone4 200", "call2@10.0.1.10 408"}
+			}
+			slices.Sort(beside)
+			if diff := cmp.Diff(beside, slices.Sorted(slices.Values(jsonCalls(t, file)))); diff != "" {
+				t.Errorf("in the file (-want +got):\n%s", diff)
+			}
 		})
 	}
 }

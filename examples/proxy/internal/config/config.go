@@ -141,7 +141,7 @@ type Acct struct {
 	Failed        bool          `yaml:"failed"`         // record calls that were not answered, too
 	DialogTimeout time.Duration `yaml:"dialog_timeout"` // a call without BYE is closed then
 	Dialogs       bool          `yaml:"dialogs"`        // open calls in the table dialog
-	File          string        `yaml:"file"`           // for AcctJSON; empty: calls.json in the SpoolDir
+	File          string        `yaml:"file"`           // JSON lines, beside the tables too; empty: for AcctJSON calls.json in the SpoolDir
 	FileMB        int           `yaml:"file_mb"`        // size at which a new file is begun
 	FileKeep      int           `yaml:"file_keep"`      // old files that are kept; 0: all
 }

@@ -174,8 +174,8 @@ f:1: limits.call_rate: 1000001 is not between 0 and 1000000`},
 
 		// Call records.
 		{"acct: {to: mysql}", `f:1: acct.to: "mysql" needs a database, and there is none`},
-		{"acct: {file: /x}", `f:1: acct.file: has no effect: to is auto and not json`},
-		{"acct: {to: mysql, file: /x}\ndatabase: root:pw@/db", `f:1: acct.file: has no effect: to is mysql and not json`},
+		{"acct: {file: /x}", `f:1: acct.file: has no effect: calls are recorded nowhere, as to is auto`},
+		{"acct: {to: off, file: /x}\ndatabase: root:pw@/db", `f:1: acct.file: has no effect: calls are recorded nowhere, as to is off`},
 
 		// The mirror.
 		{"hep: {to: homer.test}", `f:1: hep.to: "homer.test" has no port`},

@@ -115,8 +115,8 @@ func (v *validator) records() {
 	if v.Database == "" && v.Acct.To == AcctMySQL {
 		v.fault("acct.to", "%q needs a database, and there is none", v.Acct.To)
 	}
-	if v.Acct.File != "" && v.Acct.To != AcctJSON {
-		v.fault("acct.file", "has no effect: to is %s and not %s", v.Acct.To, AcctJSON)
+	if v.Acct.File != "" && v.Calls() == AcctOff {
+		v.fault("acct.file", "has no effect: calls are recorded nowhere, as to is %s", v.Acct.To)
 	}
 }
 
