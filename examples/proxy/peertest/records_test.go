@@ -62,25 +62,29 @@ func (d *database) wantRecords(want ...record) {
 }
 
 // settles waits until all that has become of calls outlives a kill: what is
-// written behind it to the journal is. That is a call that ends with a challenge
-// and therefore is none.
+// written behind it to the journal is, and nothing has been for a while. That is a
+// call that ends with a challenge and therefore is none.
 func (a *asterisk) settles(contact string, h *peer, spool string) {
 	a.t.Helper()
 	call := a.dial(contact)
 	h.reply(h.expect("INVITE"), 401, `WWW-Authenticate: Digest realm="phone",nonce="1"`)
 	call.refused(call.expect("401 INVITE"))
 	h.expect("ACK")
+	size, quiet := 0, 0
 	eventually(a.t, "a call is in the journal", func() bool {
-		found := false
+		found, now := false, 0
 		err := filepath.WalkDir(filepath.Join(spool, "calls"), func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
 			}
 			b, err := os.ReadFile(path)
-			found = found || bytes.Contains(b, []byte(call.callID))
+			found, now = found || bytes.Contains(b, []byte(call.callID)), now+len(b)
 			return err
 		})
-		return err == nil && found
+		if quiet++; now != size || err != nil || !found {
+			size, quiet = now, 0
+		}
+		return quiet == 40
 	})
 }
 
