@@ -105,7 +105,9 @@ func (r *recovered) take(entry string, pos uint64) error {
 			r.calls[c.rec.ID] = c
 		}
 	case kindDrop:
-		delete(r.calls, d.text())
+		if id := d.text(); d.err() == nil {
+			delete(r.calls, id)
+		}
 	case kindDone:
 		n := d.uint()
 		rec := d.record()
