@@ -26,8 +26,14 @@ type process struct {
 // launch starts a program in dir, with env added to the environment.
 func launch(t *testing.T, dir string, env []string, program string, args ...string) *process {
 	t.Helper()
+	return launchWith(t, nil, dir, env, program, args...)
+}
+
+// launchWith hands files over to the program, from the descriptor 3 on.
+func launchWith(t *testing.T, files []*os.File, dir string, env []string, program string, args ...string) *process {
+	t.Helper()
 	p := &process{name: program, cmd: exec.Command(program, args...), done: make(chan struct{})}
-	p.cmd.Dir = dir
+	p.cmd.Dir, p.cmd.ExtraFiles = dir, files
 	// Races are reported on exit, with a code of their own and without delay.
 	p.cmd.Env = append(append(os.Environ(), "GORACE=exitcode=66 atexit_sleep_ms=50"), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.errors

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -18,6 +19,8 @@ type proxyProcess struct {
 	site      *site
 	binary    build
 	config    string
+	admin     netip.AddrPort
+	sockets   []*os.File // that it is handed over, as systemd does
 	stopped   bool
 	complains bool // the log has errors, since the test is about what causes them
 }
@@ -34,7 +37,7 @@ func (s *site) start(c settings) *proxyProcess {
 // prepare returns a proxy that is not started yet.
 func (s *site) prepare(c settings) *proxyProcess {
 	s.t.Helper()
-	return &proxyProcess{t: s.t, site: s, binary: binary, config: s.config(c)}
+	return &proxyProcess{t: s.t, site: s, binary: binary, config: s.config(c), admin: s.admin()}
 }
 
 // run starts the process and waits until it is ready.
@@ -47,7 +50,13 @@ func (p *proxyProcess) run() {
 // boot starts the process and waits until it listens.
 func (p *proxyProcess) boot() {
 	p.t.Helper()
-	p.process = launch(p.t, "", clean(), p.binary.file(p.t), "-config", p.config)
+	program, args := p.binary.file(p.t), []string{"-config", p.config}
+	env := clean()
+	if len(p.sockets) > 0 { // for the process with this number, which only a shell can tell it
+		args = append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, program}, args...)
+		program, env = "/bin/sh", append(env, fmt.Sprint("LISTEN_FDS=", len(p.sockets)))
+	}
+	p.process = launchWith(p.t, p.sockets, "", env, program, args...)
 	p.stopped = false
 	p.t.Cleanup(p.stop)
 	listens := false
@@ -99,7 +108,7 @@ func (p *proxyProcess) readyz() (status int, text string) { return p.get("/ready
 // answer.
 func (p *proxyProcess) get(path string) (status int, text string) {
 	client := http.Client{Timeout: patience}
-	res, err := client.Get(fmt.Sprintf("http://%v%s", p.site.admin(), path))
+	res, err := client.Get(fmt.Sprintf("http://%v%s", p.admin, path))
 	if err != nil {
 		return 0, ""
 	}
