@@ -245,9 +245,6 @@ func (w *soak) get(path string) string {
 // many goroutines and files, and as much memory, as after the first seconds.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it takes two minutes")
-	}
 	w := newSoak(t)
 	w.load(5 * time.Second)
 	before := w.footprint()
