@@ -39,8 +39,14 @@ func (c *conns) add(f transport.Flow, aor location.AOR) {
 		there = map[location.AOR]struct{}{}
 		c.aors[f.ID()] = there
 	}
-	if len(there) < maxOnConn {
-		there[aor] = struct{}{}
+	there[aor] = struct{}{}
+	for old := range there {
+		if len(there) <= maxOnConn {
+			break
+		}
+		if old != aor { // any other, since most have gone by then; who has not is back when it refreshes
+			delete(there, old)
+		}
 	}
 }
 
